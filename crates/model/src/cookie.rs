@@ -1,0 +1,130 @@
+//! Which process was detached on purpose.
+//!
+//! Jenkins ends what a build left behind by looking for its own variables in
+//! `/proc/PID/environ`, so people change one of them for a daemon that is meant to stay:
+//! `BUILD_ID=dontKillMe ./server &`. ward honours that, and a variable of its own.
+//! The environment of a process is that of its last exec: exporting the variable inside a
+//! shell concerns only what the shell starts afterwards.
+
+/// ward's own variable. A nested run appends to it: `outer/inner`.
+pub const WARD_RUN_ID: &str = "WARD_RUN_ID";
+
+/// Variables of other tools whose change is a known way to ask for survival: Jenkins
+/// freestyle, Jenkins pipelines, and the GitHub and Gitea runners.
+pub const FOREIGN: &[&str] = &["BUILD_ID", "JENKINS_NODE_COOKIE", "RUNNER_TRACKING_ID"];
+
+/// The value that asks for survival even where the variable was not set before.
+pub const DONT_KILL_ME: &str = "dontKillMe";
+
+/// The cookies that the step itself was given, to compare with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cookies {
+    run_id: Vec<u8>,
+    foreign: Vec<(&'static str, Option<Vec<u8>>)>,
+}
+
+impl Cookies {
+    /// Takes the cookies from the environment that the step is started with.
+    pub fn of_step<'a>(
+        run_id: &str,
+        environment: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    ) -> Self {
+        let given = |name: &str| {
+            environment
+                .clone()
+                .filter(|(key, _)| *key == name.as_bytes())
+                .last()
+                .map(|(_, value)| value.to_vec())
+        };
+        Self {
+            run_id: run_id.as_bytes().to_vec(),
+            foreign: FOREIGN.iter().map(|name| (*name, given(name))).collect(),
+        }
+    }
+
+    /// The variable by which a process with this environment (`KEY=VALUE` items separated by
+    /// NUL, as in `/proc/PID/environ`, proc_pid_environ(5)) asks to be spared, if it does.
+    ///
+    /// A variable that is missing asks for nothing: `env -i` is common, and a wiped
+    /// environment is how strays hide.
+    #[must_use]
+    pub fn asks_to_stay(&self, environ: &[u8]) -> Option<&'static str> {
+        for item in environ.split(|byte| *byte == 0) {
+            let Some(equals) = item.iter().position(|byte| *byte == b'=') else {
+                continue;
+            };
+            let (key, value) = (&item[..equals], &item[equals + 1..]);
+            if key == WARD_RUN_ID.as_bytes() {
+                if !self.is_ours(value) {
+                    return Some(WARD_RUN_ID);
+                }
+                continue;
+            }
+            for (name, given) in &self.foreign {
+                if key != name.as_bytes() {
+                    continue;
+                }
+                let changed = match given {
+                    Some(given) => given != value,
+                    None => value.eq_ignore_ascii_case(DONT_KILL_ME.as_bytes()),
+                };
+                if changed {
+                    return Some(name);
+                }
+            }
+        }
+        None
+    }
+
+    fn is_ours(&self, value: &[u8]) -> bool {
+        value
+            .strip_prefix(self.run_id.as_slice())
+            .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cookies(environment: &[(&str, &str)]) -> Cookies {
+        let bytes: Vec<_> = environment
+            .iter()
+            .map(|(key, value)| (key.as_bytes(), value.as_bytes()))
+            .collect();
+        Cookies::of_step("a1", bytes.iter().copied())
+    }
+
+    #[test]
+    fn jenkins_habits() {
+        let in_jenkins = cookies(&[("BUILD_ID", "17"), ("JENKINS_NODE_COOKIE", "c0ffee")]);
+        for (environ, asks) in [
+            ("BUILD_ID=dontKillMe\0", Some("BUILD_ID")),
+            ("BUILD_ID=\0", Some("BUILD_ID")),
+            ("PATH=/bin\0JENKINS_NODE_COOKIE=dontKillMe\0", Some("JENKINS_NODE_COOKIE")),
+            ("BUILD_ID=17\0JENKINS_NODE_COOKIE=c0ffee\0", None),
+            ("PATH=/bin\0", None),
+            ("", None),
+            ("XBUILD_ID=18\0", None),
+        ] {
+            assert_eq!(in_jenkins.asks_to_stay(environ.as_bytes()), asks, "{environ:?}");
+        }
+    }
+
+    #[test]
+    fn outside_jenkins_only_the_known_word_counts() {
+        let outside = cookies(&[]);
+        assert_eq!(outside.asks_to_stay(b"BUILD_ID=dontKillMe"), Some("BUILD_ID"));
+        assert_eq!(outside.asks_to_stay(b"BUILD_ID=dontkillme"), Some("BUILD_ID"));
+        assert_eq!(outside.asks_to_stay(b"BUILD_ID=2026-11-21"), None);
+    }
+
+    #[test]
+    fn nested_runs_are_ours() {
+        let cookies = cookies(&[]);
+        assert_eq!(cookies.asks_to_stay(b"WARD_RUN_ID=a1"), None);
+        assert_eq!(cookies.asks_to_stay(b"WARD_RUN_ID=a1/b2"), None);
+        assert_eq!(cookies.asks_to_stay(b"WARD_RUN_ID=a12"), Some(WARD_RUN_ID));
+        assert_eq!(cookies.asks_to_stay(b"WARD_RUN_ID="), Some(WARD_RUN_ID));
+    }
+}

@@ -1,0 +1,157 @@
+//! The exit statuses of `ward run`, as documented constants.
+//!
+//! The command's own status passes through unchanged; these are the ones that ward adds.
+//! 124 to 127 keep the meaning that `timeout(1)` and POSIX `env` gave them.
+
+use crate::life::{CauseKind, End, Outcome};
+
+/// Everything went as asked.
+pub const OK: u8 = 0;
+/// The command line, or a value on it, cannot be understood or used. Nothing was started.
+pub const USAGE: u8 = 2;
+/// Somebody asked ward to stop (TERM, INT, HUP or QUIT) while the command ran.
+pub const STOPPED: u8 = 123;
+/// `--timeout` or `--idle-timeout` ran out; the report says which.
+pub const TIME_LIMIT: u8 = 124;
+/// ward itself could not do its work; the command was not started, or its end is not known.
+pub const WARD_FAILED: u8 = 125;
+/// The command was found but could not be executed.
+pub const NOT_EXECUTABLE: u8 = 126;
+/// The command was not found.
+pub const NOT_FOUND: u8 = 127;
+/// Added to the number of the signal that ended the command.
+pub const SIGNAL_BASE: u8 = 128;
+
+/// One line of the published table: the code or range, its short name, what it means.
+pub const TABLE: &[(&str, &str, &str)] = &[
+    ("0", "OK", "The command succeeded."),
+    (
+        "1–255",
+        "",
+        "The command's own exit status, unchanged, when it ended by itself.",
+    ),
+    (
+        "2",
+        "USAGE",
+        "An option or a value cannot be understood or used (also a missing script, an unknown user, a report that cannot be written). Nothing was started.",
+    ),
+    (
+        "123",
+        "STOPPED",
+        "ward was asked to stop (TERM, INT, HUP or QUIT) while the command ran, whatever the command's own status was after its clean-up.",
+    ),
+    (
+        "124",
+        "TIME_LIMIT",
+        "`--timeout` or `--idle-timeout` ran out; the report says which.",
+    ),
+    (
+        "125",
+        "WARD_FAILED",
+        "ward could not do its work: a step before the start failed (the message names it), or the command's end is not known.",
+    ),
+    (
+        "126",
+        "NOT_EXECUTABLE",
+        "The command was found but could not be executed.",
+    ),
+    ("127", "NOT_FOUND", "The command was not found."),
+    (
+        "128+n",
+        "SIGNAL_BASE",
+        "Signal n ended the command, and ward had not been asked to stop it.",
+    ),
+];
+
+/// The exit status that tells `outcome`.
+///
+/// A stop that came before the command's end wins over the status that the command
+/// gave afterwards: a trap that ends with `exit 0` is not a success.
+#[must_use]
+pub fn of(outcome: &Outcome) -> u8 {
+    if let End::NotStarted { errno, exec } = outcome.end {
+        return match (exec, errno) {
+            (true, ENOENT | ENOTDIR) => NOT_FOUND,
+            (true, _) => NOT_EXECUTABLE,
+            (false, _) => WARD_FAILED,
+        };
+    }
+    if let Some(cause) = outcome.cause.filter(|_| outcome.stopped_before_end) {
+        match cause {
+            CauseKind::Requested => return STOPPED,
+            CauseKind::IdleLimit | CauseKind::TimeLimit => return TIME_LIMIT,
+            CauseKind::FrontLost => return WARD_FAILED,
+            CauseKind::LeftOver => {}
+        }
+    }
+    match outcome.end {
+        End::Exited { code } => code,
+        End::Signaled { signal, .. } => {
+            SIGNAL_BASE.saturating_add(u8::try_from(signal.number()).unwrap_or(u8::MAX))
+        }
+        End::NotStarted { .. } | End::Unknown => WARD_FAILED,
+    }
+}
+
+// errno(3) on every Linux architecture.
+const ENOENT: i32 = 2;
+const ENOTDIR: i32 = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::Signal;
+
+    fn outcome(end: End, cause: Option<CauseKind>, stopped_before_end: bool) -> Outcome {
+        Outcome {
+            end,
+            cause,
+            stopped_before_end,
+            forced: false,
+            hurried: false,
+            stalled: false,
+            output_cut: false,
+        }
+    }
+
+    #[test]
+    fn a_stop_wins_over_a_clean_exit() {
+        let done = End::Exited { code: 0 };
+        assert_eq!(
+            of(&outcome(done, Some(CauseKind::Requested), true)),
+            STOPPED
+        );
+        assert_eq!(
+            of(&outcome(done, Some(CauseKind::TimeLimit), true)),
+            TIME_LIMIT
+        );
+        assert_eq!(
+            of(&outcome(done, Some(CauseKind::IdleLimit), true)),
+            TIME_LIMIT
+        );
+    }
+
+    #[test]
+    fn a_stop_after_the_end_changes_nothing() {
+        for cause in [CauseKind::Requested, CauseKind::LeftOver] {
+            assert_eq!(
+                of(&outcome(End::Exited { code: 7 }, Some(cause), false)),
+                7
+            );
+        }
+    }
+
+    #[test]
+    fn signals_and_failures() {
+        let killed = End::Signaled {
+            signal: Signal::KILL,
+            core_dumped: false,
+        };
+        assert_eq!(of(&outcome(killed, None, false)), 137);
+        let failed = |exec, errno| of(&outcome(End::NotStarted { exec, errno }, None, false));
+        assert_eq!(failed(true, 2), NOT_FOUND);
+        assert_eq!(failed(true, 20), NOT_FOUND);
+        assert_eq!(failed(true, 13), NOT_EXECUTABLE);
+        assert_eq!(failed(false, 2), WARD_FAILED);
+    }
+}
