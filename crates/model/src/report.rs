@@ -230,3 +230,10 @@ pub struct Containment {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub limits_missing: Vec<String>,
 }
+
+/// The JSON schema of [`Report`].
+#[cfg(feature = "schema")]
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Report)
+}

@@ -51,6 +51,8 @@ pub struct Spec {
     pub log: Option<Log>,
     /// Says nothing on standard error but failures.
     pub quiet: bool,
+    /// A file that was made for this run only, and is removed at its end.
+    pub remove_at_end: Option<OsString>,
 }
 
 impl Spec {
@@ -76,6 +78,7 @@ impl Spec {
             policy: Policy::default(),
             log: None,
             quiet: false,
+            remove_at_end: None,
         }
     }
 

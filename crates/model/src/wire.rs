@@ -57,6 +57,12 @@ pub enum FromGuardian {
     },
     /// The leader was stopped by job control on the pseudo-terminal.
     LeaderStopped,
+    /// Nobody reads where this stream leads: whoever holds its reading end must let go of it,
+    /// so that the writers learn of it by SIGPIPE, as they would without us.
+    StreamRefused {
+        /// Its index among the run's relayed streams.
+        stream: u32,
+    },
     /// It is over.
     Done {
         /// What the front exits with.

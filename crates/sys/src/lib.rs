@@ -1,1 +1,20 @@
-//! Room under construction.
+//! The operating system, wrapped safely.
+//!
+//! The only room with unsafe code. It knows how Linux does a thing and never why ward
+//! wants it: no policy, no messages for people, no state that outlives a call but what
+//! its types own. Every unsafe block says why it is sound.
+
+pub mod account;
+pub mod clock;
+pub mod contain;
+pub mod fork;
+pub mod limits;
+pub mod pipe;
+pub mod procfs;
+pub mod reap;
+pub mod signals;
+pub mod spawn;
+pub mod stage;
+pub mod terminal;
+
+pub use rustix::process::Pid;

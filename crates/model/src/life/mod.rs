@@ -10,6 +10,8 @@
 
 mod machine;
 mod outcome;
+mod table;
 
-pub use machine::{Action, Event, Life, Policy, State, StopRequest, Timer};
+pub use machine::{Action, Event, KILL_INTERVAL, Life, Policy, State, StopRequest, Timer};
+pub use table::table;
 pub use outcome::{CauseKind, End, Outcome};

@@ -1,0 +1,102 @@
+//! `ward docs`: pages of the reference that are generated from the code.
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use ward_model::exit_code;
+use ward_model::life::State;
+
+use crate::args::{DocsArgs, Ward};
+use crate::failure::Failure;
+
+type Page = (&'static str, &'static str, fn() -> Result<String, Failure>);
+
+const PAGES: &[Page] = &[
+    ("cli", "cli.md", cli),
+    ("exit-codes", "exit-codes.md", exit_codes),
+    ("life", "life.md", life),
+    #[cfg(feature = "schema")]
+    ("report-schema", "report.schema.json", report_schema),
+];
+
+/// Prints a page, or lists them.
+pub(crate) fn run(arguments: &DocsArgs) -> Result<ExitCode, Failure> {
+    let Some(wanted) = arguments.page.as_deref().filter(|_| !arguments.list) else {
+        for (name, file, _) in PAGES {
+            println!("{name}\t{file}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let Some((_, _, render)) = PAGES.iter().find(|(name, ..)| *name == wanted) else {
+        return Err(Failure::usage(
+            format!("there is no page `{wanted}`"),
+            "`ward docs --list` lists them",
+        ));
+    };
+    print!("{}", render()?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cli() -> Result<String, Failure> {
+    let mut command = Ward::command().term_width(100);
+    command.build();
+    let mut text = String::from("# Command line\n\nGenerated from the code.\n");
+    for verb in command.get_subcommands_mut() {
+        if verb.is_hide_set() {
+            continue;
+        }
+        let help = verb.render_long_help().to_string();
+        let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+        text.push_str(&format!(
+            "\n## ward {}\n\n```text\n{}\n```\n",
+            verb.get_name(),
+            help.join("\n").trim_end()
+        ));
+    }
+    Ok(text)
+}
+
+fn exit_codes() -> Result<String, Failure> {
+    let mut text = String::from(
+        "# Exit statuses of `ward run`\n\nGenerated from the code.\n\n| status | name | meaning |\n|---|---|---|\n",
+    );
+    for (code, name, meaning) in exit_code::TABLE {
+        text.push_str(&format!("| {code} | {name} | {meaning} |\n"));
+    }
+    text.push_str(
+        "\nWhere the user at a terminal ends the command with the keyboard (Ctrl-C, Ctrl-\\\\), ward dies of the\n\
+         same signal, so that a shell's loop around it ends as it would without ward.\n",
+    );
+    Ok(text)
+}
+
+fn life() -> Result<String, Failure> {
+    let mut text = String::from(
+        "# The life of a run\n\nGenerated from the code: what each event does in each state. `·` changes nothing.\n\n",
+    );
+    let table = ward_model::life::table();
+    text.push_str("| event |");
+    for state in State::ALL {
+        text.push_str(&format!(" {state:?} |"));
+    }
+    text.push_str("\n|---|");
+    text.push_str(&"---|".repeat(State::ALL.len()));
+    text.push('\n');
+    for (event, cells) in table {
+        text.push_str(&format!("| {event} |"));
+        for cell in cells {
+            text.push_str(&format!(" {cell} |"));
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+#[cfg(feature = "schema")]
+fn report_schema() -> Result<String, Failure> {
+    let schema = ward_model::report::schema();
+    let mut text = serde_json::to_string_pretty(&schema)
+        .map_err(|error| Failure::ours("cannot write the schema", &error))?;
+    text.push('\n');
+    Ok(text)
+}

@@ -1,0 +1,480 @@
+//! Nobody gets away: every hostile mood on every rung, as root and as an ordinary user.
+//! When ward has ended nobody is left, its exit status is right, and its report is true.
+
+use std::collections::HashSet;
+use std::fs;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use rustix::process::Signal;
+use ward_model::life::CauseKind;
+use ward_model::report::{Listed, Report};
+use ward_model::rung::Rung;
+use ward_testkit::patience::{wait_for, wait_until};
+use ward_testkit::processes::{self, children, look};
+use ward_testkit::programs::{in_path, skipped};
+use ward_testkit::run::text;
+use ward_testkit::world;
+use ward_testkit::world::{Setting, Who, can_have, is_root, settings};
+
+type Result = anyhow::Result<()>;
+
+/// What a leader that ends by itself ends with.
+const LEFT: u8 = 9;
+/// What ward ends with when it was asked to stop.
+const STOPPED: u8 = 123;
+
+/// Graces that are short, but longer than it takes anybody to die who wants to.
+const GRACES: [&str; 4] = ["--grace", "800ms", "--leftover-grace", "200ms"];
+
+/// A mood, how its run ends, and what its report must say.
+struct Story {
+    mood: &'static [&'static str],
+    /// How many sign the roll before the run is as it should be.
+    signatures: usize,
+    /// Whether the test asks ward to stop; else the leader ends by itself.
+    stopped: bool,
+    judge: fn(&Report) -> Result,
+}
+
+const fn leaves(mood: &'static [&'static str], signatures: usize, judge: fn(&Report) -> Result) -> Story {
+    Story { mood, signatures, stopped: false, judge }
+}
+
+const fn stays(mood: &'static [&'static str], signatures: usize, judge: fn(&Report) -> Result) -> Story {
+    Story { mood, signatures, stopped: true, judge }
+}
+
+fn counts(report: &Report, told: u64, cleaned_up: u64, killed: u64) -> Result {
+    let found = (report.told.count, report.cleaned_up.count, report.killed.count);
+    ensure!(
+        found == (told, cleaned_up, killed),
+        "(told, cleaned up, killed) is {found:?}, not {:?}",
+        (told, cleaned_up, killed)
+    );
+    ensure!(report.forced == (killed > 0), "forced is {}", report.forced);
+    Ok(())
+}
+
+fn holds_both(listed: &Listed) -> bool {
+    listed.processes.iter().all(|process| process.holds == ["stdout", "stderr"])
+}
+
+/// How many of `mixed-tree 60` take no notice of signals: every seventh.
+const DEAF: u64 = 8;
+
+const STORIES: &[Story] = &[
+    stays(&["linger"], 1, |report| counts(report, 1, 1, 0)),
+    stays(&["ignore-term"], 1, |report| counts(report, 1, 0, 1)),
+    stays(&["fork-on-term"], 1, |report| counts(report, 1, 0, 4)),
+    stays(&["close-and-stay"], 1, |report| counts(report, 1, 1, 0)),
+    stays(&["flood", "0"], 1, |report| {
+        ensure!(report.output.stdout_bytes > 0, "nothing was relayed");
+        counts(report, 1, 1, 0)
+    }),
+    // Who is stopped cannot hear before he is continued or killed; both are right.
+    stays(&["stop-self"], 2, |report| {
+        ensure!(report.told.count == 2, "told {}", report.told.count);
+        ensure!(report.cleaned_up.count + report.killed.count == 2, "not everybody ended");
+        Ok(())
+    }),
+    stays(&["wipe-environ"], 1, |report| counts(report, 1, 1, 0)),
+    stays(&["change-user"], 1, |report| counts(report, 1, 1, 0)),
+    stays(&["mixed-tree", "60"], 60, |report| counts(report, 60, 60 - DEAF, DEAF)),
+    stays(&["fork-storm", "4", "20", "stay"], 1, |report| {
+        ensure!(report.told.count > 0, "nobody was told");
+        Ok(())
+    }),
+    leaves(&["daemonize"], 1, |report| {
+        ensure!(report.left_over.processes[0].holds.is_empty(), "it holds nothing");
+        counts(report, 1, 1, 0)
+    }),
+    leaves(&["hold-pipe"], 1, |report| {
+        ensure!(holds_both(&report.left_over), "who holds the pipes was not named");
+        counts(report, 1, 1, 0)
+    }),
+    leaves(&["sleepers", "50"], 50, |report| {
+        ensure!(report.left_over.count == 50, "{} left over", report.left_over.count);
+        counts(report, 50, 50, 0)
+    }),
+    leaves(&["mixed-tree", "60", "leave"], 60, |report| {
+        ensure!(report.left_over.count == 59, "{} left over", report.left_over.count);
+        ensure!(holds_both(&report.left_over), "who holds the pipes was not named");
+        counts(report, 59, 59 - DEAF, DEAF)
+    }),
+    leaves(&["fork-storm", "4", "20"], 1, |_| Ok(())),
+];
+
+fn tell(setting: Setting, story: &Story) -> Result {
+    let world = world!()?;
+    let run = world.ward().setting(setting).options(GRACES);
+    let mut running = run.hostile_leaving(LEFT, story.mood).start()?;
+    let signed = running.await_signatures(story.signatures)?;
+    let code = if story.stopped {
+        running.signal(Signal::TERM)?;
+        STOPPED
+    } else {
+        LEFT
+    };
+    let ended = running.finish()?;
+    let report = ended.judge(code)?;
+    let cause = if story.stopped { CauseKind::Requested } else { CauseKind::LeftOver };
+    ensure!(report.cause == Some(cause), "the cause is {:?}", report.cause);
+    ensure!(report.containment.rung == setting.rung, "held by {:?}", report.containment);
+    ensure!(report.spared.count == 0, "spared {:?}", report.spared);
+    ensure!(report.survivors.count == 0, "survivors {:?}", report.survivors);
+    ensure!(!report.guardian_lost, "the guardian was lost");
+    // Whoever is named was there.
+    if !story.mood.contains(&"fork-storm") && !story.mood.contains(&"fork-on-term") {
+        let known: HashSet<i32> = signed.into_iter().collect();
+        for process in report.told.processes.iter().chain(&report.killed.processes) {
+            ensure!(known.contains(&process.pid), "{process:?} is not one of {known:?}");
+            ensure!(process.command.contains(world.mark()), "{process:?} has another command line");
+        }
+    }
+    (story.judge)(&report).with_context(|| format!("{report:#?}"))
+}
+
+fn every_mood(setting: Setting) -> Result {
+    if !can_have(setting) {
+        return Ok(());
+    }
+    let wrong: Vec<String> = STORIES
+        .iter()
+        .filter_map(|story| {
+            let error = tell(setting, story).err()?;
+            Some(format!("{:?}: {error:#}", story.mood))
+        })
+        .collect();
+    ensure!(wrong.is_empty(), "{setting:?}\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn every_mood_as_root_with_a_guardian() -> Result {
+    every_mood(Setting { who: Who::Myself, rung: Rung::Guardian })
+}
+
+#[test]
+fn every_mood_as_root_in_a_cgroup() -> Result {
+    every_mood(Setting { who: Who::Myself, rung: Rung::Cgroup })
+}
+
+#[test]
+fn every_mood_as_an_ordinary_user_with_a_guardian() -> Result {
+    every_mood(Setting { who: Who::Ordinary, rung: Rung::Guardian })
+}
+
+#[test]
+fn every_mood_as_an_ordinary_user_in_a_delegated_cgroup() -> Result {
+    every_mood(Setting { who: Who::Delegated, rung: Rung::Cgroup })
+}
+
+#[test]
+fn a_thousand_daemons() -> Result {
+    for setting in settings() {
+        let world = world!()?;
+        let run = world.ward().setting(setting).options(["--leftover-grace", "0"]);
+        let ended = run.hostile_leaving(LEFT, &["sleepers", "1000"]).finish()?;
+        let report = ended.judge(LEFT)?;
+        assert_eq!(report.left_over.count, 1000, "{setting:?}");
+        counts(&report, 1000, 1000, 0)?;
+    }
+    Ok(())
+}
+
+/// Forks without exec are much faster than starting a program: only a shell does them here.
+/// Each chain is bounded by a number, so it ends by itself.
+#[test]
+fn forks_as_fast_as_a_shell_can() -> Result {
+    let storm = "
+        link() { n=$((n - 1)); [ $n -gt 0 ] || exit 0; link & exit 0; }
+        for chain in 1 2 3 4 5 6 7 8; do n=8000; link & done
+        exit 9";
+    for setting in settings() {
+        let world = world!()?;
+        let run = world.ward().setting(setting).options(["--leftover-grace", "0", "--grace", "100ms"]);
+        run.sh(storm).finish()?.judge(LEFT)?;
+    }
+    Ok(())
+}
+
+/// Whoever may write to a cgroup above can leave the one of the run; the guardian still has
+/// him.
+#[test]
+fn leaving_the_cgroup_is_not_leaving() -> Result {
+    for setting in settings() {
+        let world = world!()?;
+        let Some(place) = world.cgroup_of(setting.who) else {
+            skipped("leaving the cgroup", "there is none");
+            continue;
+        };
+        if setting.rung != Rung::Cgroup {
+            continue;
+        }
+        let enter = format!("cgroup={}", place.path().display());
+        let text = format!(
+            "{} enter {enter} -- {} & while ! [ -s {} ]; do sleep 0.01; done; exit 9",
+            text(world.hostile_program()),
+            world.hostile_text(&["linger"]),
+            text(world.roll()),
+        );
+        let ended = world.ward().setting(setting).options(GRACES).sh(&text).finish()?;
+        let report = ended.judge(LEFT)?;
+        assert_eq!(report.left_over.count, 1, "{setting:?}");
+    }
+    Ok(())
+}
+
+/// A run in a run in a run, whose middle is killed: the outermost has everybody.
+#[test]
+fn the_outer_run_has_who_the_inner_one_lost() -> Result {
+    for setting in settings() {
+        let world = world!()?;
+        let ward = text(world.ward_program());
+        let inner = format!(
+            "{ward} run -- {} & while ! [ -s {} ]; do sleep 0.01; done; kill -9 $!; exit 9",
+            world.hostile_text(&["ignore-term"]),
+            text(world.roll()),
+        );
+        let ended = world.ward().setting(setting).options(GRACES).sh(&inner).finish()?;
+        let report = ended.judge(LEFT)?;
+        assert!(report.forced, "{setting:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_quiet_command_is_left_in_peace() -> Result {
+    for setting in settings() {
+        let world = world!()?;
+        let report = world.ward().setting(setting).sh("sleep 0.1 & wait; exit 4").finish()?.judge(4)?;
+        assert_eq!(report.cause, None, "{setting:?}");
+        counts(&report, 0, 0, 0)?;
+    }
+    Ok(())
+}
+
+/// Who outlives the leader but ends within the grace for left-overs was not left over.
+#[test]
+fn who_is_only_a_little_late_is_left_in_peace() -> Result {
+    let world = world!()?;
+    let file = world.path("late");
+    let text = format!("(sleep 0.3; echo late > {}; echo late) & exit 4", text(&file));
+    let ended = world.ward().options(["--leftover-grace", "30s"]).sh(&text).finish()?;
+    let report = ended.judge(4)?;
+    assert_eq!(report.cause, None);
+    assert_eq!(report.left_over.count, 0);
+    assert_eq!(ended.out(), "late\n");
+    assert!(file.exists());
+    Ok(())
+}
+
+#[test]
+fn the_highest_rung_is_taken_and_a_missing_one_is_explained() -> Result {
+    for setting in settings() {
+        let world = world!()?;
+        let report = world.ward().who(setting.who).command(["true"]).finish()?.judge(0)?;
+        let highest = if world.cgroup_of(setting.who).is_some() && setting.who != Who::Ordinary {
+            Rung::Cgroup
+        } else {
+            Rung::Guardian
+        };
+        assert_eq!(report.containment.rung, highest, "{setting:?}");
+        assert_eq!(report.containment.why_not_higher.is_some(), highest == Rung::Guardian, "{setting:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_rung_that_cannot_be_had_is_not_replaced_by_another() -> Result {
+    if !is_root() {
+        skipped("an ordinary user without a cgroup", "not root");
+        return Ok(());
+    }
+    let world = world!()?;
+    let file = world.path("started");
+    let run = world.ward().who(Who::Ordinary).rung(Rung::Cgroup);
+    let ended = run.command(["touch", &text(&file)]).finish()?;
+    assert_eq!(ended.code(), 125, "{}", ended.err());
+    assert!(ended.err().contains("cgroup"), "{}", ended.err());
+    assert!(!file.exists());
+    Ok(())
+}
+
+/// The first process of a container: it reaps what others leave to it, answers to signals
+/// that the kernel would not deliver to it without a handler, and ends the rest.
+#[test]
+fn the_first_process_of_a_container() -> Result {
+    if !is_root() || in_path("unshare").is_none() || in_path("nsenter").is_none() {
+        skipped("PID 1", "needs root, unshare and nsenter");
+        return Ok(());
+    }
+    for rung in [Rung::Guardian, Rung::Cgroup] {
+        if !can_have(Setting { who: Who::Myself, rung }) {
+            continue;
+        }
+        let world = world!()?;
+        let run = world.ward().rung(rung).options(GRACES);
+        let run = run.started_by(["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]);
+        let mut running = run.hostile(&["mixed-tree", "20"]).start()?;
+        running.await_signatures(20)?;
+        let front = wait_for("the front", || {
+            children(running.front()).into_iter().find(|child| child.name == "ward")
+        })?;
+
+        // Somebody from outside leaves an orphan: only PID 1 can reap it.
+        let status = Command::new("nsenter")
+            .args(["--target", &front.pid.to_string(), "--pid", "--"])
+            .args(["/bin/sh", "-c", "sh -c 'exit 0' & exec sh -c 'exit 0'", world.mark()])
+            .status()?;
+        ensure!(status.success(), "nsenter: {status}");
+        wait_until("orphans to be reaped", || {
+            !children(front.pid).iter().any(|child| child.is_zombie() && child.ppid == front.pid)
+        })?;
+
+        processes::signal_marked(front.pid, world.mark(), Signal::TERM);
+        let ended = running.finish()?;
+        let report = ended.judge(STOPPED)?;
+        assert_eq!(report.told.count, 20, "{rung:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn no_zombie_is_kept() -> Result {
+    let world = world!()?;
+    let orphans = "for i in 1 2 3 4 5 6 7 8; do (sh -c 'exit 0' & exit 0); done";
+    let mut running = world.ward().sh(&format!("{orphans}; echo READY; exec sleep 60")).start()?;
+    running.await_stdout("READY")?;
+    let (front, guardian) = (running.front(), running.guardian()?);
+    wait_until("orphans to be reaped", || {
+        [front, guardian].iter().all(|parent| !children(*parent).iter().any(|child| child.is_zombie()))
+    })?;
+    running.signal(Signal::TERM)?;
+    running.finish()?.judge(STOPPED)?;
+    Ok(())
+}
+
+/// Root may signal whoever sudo started, so nobody is left.
+#[test]
+fn who_became_somebody_else_through_sudo_is_ended() -> Result {
+    if !is_root() || in_path("sudo").is_none() {
+        skipped("sudo", "needs root and sudo");
+        return Ok(());
+    }
+    for rung in [Rung::Guardian, Rung::Cgroup] {
+        if !can_have(Setting { who: Who::Myself, rung }) {
+            continue;
+        }
+        let world = world!()?;
+        let mut command = vec!["sudo".to_owned(), "-n".to_owned(), "-u".to_owned(), "nobody".to_owned()];
+        command.extend(world.hostile(&["ignore-term"]));
+        let mut running = world.ward().rung(rung).options(GRACES).command(command).start()?;
+        running.await_signatures(1)?;
+        running.signal(Signal::TERM)?;
+        let report = running.finish()?.judge(STOPPED)?;
+        assert!(report.killed.count >= 1, "{report:#?}");
+    }
+    Ok(())
+}
+
+/// An ordinary user may not signal what sudo made root. Without a cgroup ward must say so,
+/// by name, and end; in a delegated cgroup the kernel kills it all the same.
+///
+/// The rule that lets him use sudo exists in a mount namespace of this test only.
+#[test]
+fn who_became_root_through_sudo_is_named() -> Result {
+    let tools = ["sudo", "unshare", "mount", "setpriv"];
+    if !is_root() || tools.iter().any(|tool| in_path(tool).is_none()) {
+        skipped("sudo as an ordinary user", "needs root, sudo, unshare, mount and setpriv");
+        return Ok(());
+    }
+    for setting in settings().into_iter().filter(|setting| setting.who != Who::Myself) {
+        let world = world!()?;
+        let user = world.ordinary();
+        let (passwd, sudoers) = (world.path("passwd"), world.path("sudoers"));
+        let known = fs::read_to_string("/etc/passwd")?;
+        fs::write(&passwd, format!("{known}wardtest:x:{user}:{user}::/tmp:/bin/sh\n"))?;
+        fs::write(&sudoers, "wardtest ALL=(ALL) NOPASSWD: ALL\n")?;
+        fs::set_permissions(&sudoers, std::os::unix::fs::PermissionsExt::from_mode(0o440))?;
+
+        // Root makes the namespace and enters the user's cgroup; then the user starts ward.
+        let before = format!(
+            "mount --bind {} /etc/passwd && mount --bind {} /etc/sudoers && \
+             exec setpriv --reuid {user} --regid {user} --clear-groups \"$@\"",
+            text(&passwd),
+            text(&sudoers),
+        );
+        let report_path = world.path("report.json");
+        let mut command = Command::new(world.hostile_program());
+        command.arg("enter");
+        if let Some(place) = world.cgroup_of(setting.who) {
+            command.arg(format!("cgroup={}", place.path().display()));
+        }
+        command.args(["--", "unshare", "--mount", "/bin/sh", "-c", &before, world.mark()]);
+        command.arg(world.ward_program()).args(["run", "--grace", "500ms", "--report"]);
+        command.arg(&report_path).args(["--containment", setting.rung.name(), "--"]);
+        command.args(["sudo", "-n"]).args(world.hostile(&["ignore-term"]));
+        world.furnish(&mut command);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let signed = world.await_signatures(1)?[0];
+        let front = look(child.id().cast_signed()).context("ward has ended")?;
+        ensure!(front.name == "ward", "{front:?}");
+        processes::signal_marked(front.pid, world.mark(), Signal::TERM);
+        let status = wait_for("ward to end", || child.try_wait().ok().flatten())?;
+        ensure!(status.code() == Some(i32::from(STOPPED)), "{setting:?}: {status}");
+
+        let report: Report = serde_json::from_slice(&fs::read(&report_path)?)?;
+        let named: Vec<i32> = report.survivors.processes.iter().map(|process| process.pid).collect();
+        match setting.rung {
+            Rung::Guardian => {
+                ensure!(named.contains(&signed), "{signed} is not named: {report:#?}");
+                ensure!(
+                    report.survivors.processes.iter().all(|process| process.why.is_some()),
+                    "survivors without a reason: {report:#?}"
+                );
+            }
+            Rung::Cgroup => {
+                ensure!(named.is_empty(), "{report:#?}");
+                ensure!(world.survivors().is_empty(), "{:#?}", world.survivors());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Nothing that ward opens for itself reaches the command.
+#[test]
+fn the_command_inherits_no_descriptors() -> Result {
+    for setting in settings() {
+        let world = world!()?;
+        let run = world.ward().setting(setting).options(["--log", &text(world.path("log"))]);
+        let ended = run.command(["ls", "/proc/self/fd"]).finish()?;
+        ended.judge(0)?;
+        // The fourth is the directory that ls itself reads.
+        assert_eq!(ended.out(), "0\n1\n2\n3\n", "{setting:?}");
+    }
+    Ok(())
+}
+
+/// Signals that the caller ignores or blocks are the caller's affair, and the command's
+/// where it inherits them; ward answers in any case.
+#[test]
+fn a_caller_that_blocks_term_does_not_make_ward_deaf() -> Result {
+    if in_path("python3").is_none() {
+        skipped("a blocked signal", "needs python3");
+        return Ok(());
+    }
+    let world = world!()?;
+    let block = "import os, signal, sys; \
+                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD, signal.SIGINT}); \
+                 os.execv(sys.argv[1], sys.argv[1:])";
+    let run = world.ward().started_by(["python3", "-c", block]).options(GRACES);
+    let mut running = run.hostile(&["mixed-tree", "10"]).start()?;
+    running.await_signatures(10)?;
+    running.signal(Signal::TERM)?;
+    running.finish()?.judge(STOPPED)?;
+    Ok(())
+}
+

@@ -1,0 +1,115 @@
+//! The line between front and guardian: one message per packet (unix(7), SOCK_SEQPACKET).
+//! Its end of file means that the other side is gone, however it went.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use ward_model::wire::MAX_MESSAGE;
+
+/// One end of the line.
+#[derive(Debug)]
+pub(crate) struct Line(OwnedFd);
+
+/// What came over the line.
+#[derive(Debug)]
+pub(crate) enum Heard<T> {
+    /// A message.
+    Message(T),
+    /// Nothing just now.
+    Nothing,
+    /// The other side is gone.
+    Gone,
+}
+
+impl Line {
+    /// A line's two ends.
+    ///
+    /// # Errors
+    /// As socketpair(2).
+    pub(crate) fn pair() -> io::Result<(Self, Self)> {
+        let (one, other) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        Ok((Self(one), Self(other)))
+    }
+
+    /// Takes an inherited end.
+    pub(crate) fn from_fd(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// Says something. A side that is gone or does not listen loses it: nobody waits here.
+    pub(crate) fn say<T: Serialize>(&self, message: &T) -> bool {
+        let Ok(packet) = serde_json::to_vec(message) else {
+            return false;
+        };
+        if packet.len() > MAX_MESSAGE {
+            return false;
+        }
+        loop {
+            match rustix::net::send(
+                &self.0,
+                &packet,
+                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+            ) {
+                Ok(_) => return true,
+                Err(Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Takes the next message without waiting. A message that cannot be understood is
+    /// passed over: it is from a version that knows more than we do.
+    pub(crate) fn hear<T: DeserializeOwned>(&self) -> Heard<T> {
+        let mut buffer = vec![0; MAX_MESSAGE];
+        loop {
+            match rustix::net::recv(&self.0, &mut buffer[..], RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return Heard::Gone,
+                Ok((length, _)) => {
+                    if let Ok(message) = serde_json::from_slice(&buffer[..length]) {
+                        return Heard::Message(message);
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Heard::Nothing,
+                Err(_) => return Heard::Gone,
+            }
+        }
+    }
+}
+
+impl AsFd for Line {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ward_model::wire::ToGuardian;
+
+    #[test]
+    fn say_and_hear() {
+        let (front, guardian) = Line::pair().expect("a line");
+        let message = ToGuardian::Pause { stop_members: true };
+        assert!(matches!(guardian.hear::<ToGuardian>(), Heard::Nothing));
+        assert!(front.say(&message));
+        assert!(front.say(&"from a later version"));
+        assert!(front.say(&message));
+        for _ in 0..2 {
+            assert!(matches!(guardian.hear(), Heard::Message(m) if m == message));
+        }
+        drop(front);
+        assert!(matches!(guardian.hear::<ToGuardian>(), Heard::Gone));
+        assert!(!guardian.say(&message));
+    }
+}

@@ -1,0 +1,389 @@
+//! Everything that a run needs, made ready before it splits into front and guardian, so
+//! that each of them could carry it on alone.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use ward_model::cookie::{Cookies, WARD_RUN_ID};
+use ward_model::report;
+use ward_model::rung::RungChoice;
+use ward_model::spec::{Spec, Stdin};
+use ward_sys::Pid;
+use ward_sys::spawn::{self, Credentials, Group, Launch, Limit, SpawnError, Surroundings};
+use ward_sys::stage::Stage;
+use ward_sys::terminal::{self, PseudoTerminal};
+use ward_sys::{pipe, spawn::own_standard_stream};
+
+use crate::account::Account;
+use crate::error::EngineError;
+use crate::output::{LogFile, Relay, Sink, Source};
+use crate::report_file::ReportFile;
+use crate::tree::{Tree, chain};
+
+/// How the command is connected to the caller's terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Terminal {
+    /// It has none.
+    None,
+    /// It has the caller's own, in the caller's process group: job control works as without
+    /// ward, as the shell sees one job.
+    Shared(Pid),
+    /// It has one of its own, as its output must be seen by us too.
+    Pseudo,
+}
+
+/// A run, ready to begin or begun.
+#[derive(Debug)]
+pub(crate) struct Custody {
+    pub(crate) spec: Spec,
+    pub(crate) run_id: String,
+    pub(crate) terminal: Terminal,
+    pub(crate) relay: Relay,
+    /// The sink that notices go to.
+    pub(crate) notices: usize,
+    pub(crate) tree: Tree,
+    pub(crate) account: Account,
+    pub(crate) report: Option<ReportFile>,
+    pub(crate) leader: Option<Pid>,
+    /// What the command gets; `None` once it has it.
+    stdio: Option<[OwnedFd; 3]>,
+    /// The command's side of its own terminal, which the guardian's session must take.
+    pub(crate) session_terminal: Option<OwnedFd>,
+    /// Our side of it, for what the user types.
+    pub(crate) keyboard: Option<OwnedFd>,
+}
+
+impl Custody {
+    /// Makes everything ready.
+    ///
+    /// # Errors
+    /// [`EngineError`]; nothing was started and nothing is left behind.
+    pub(crate) fn prepare(mut spec: Spec, report: Option<&Path>) -> Result<Self, EngineError> {
+        if spec.command.is_empty() {
+            return Err(EngineError::NoCommand);
+        }
+        if let Some(fd) = spec.keep_fds.iter().find(|fd| !spawn::is_open(**fd)) {
+            return Err(EngineError::KeepFd(*fd));
+        }
+        let run_id = new_run_id();
+        spec.environment
+            .push((OsString::from(WARD_RUN_ID), OsString::from(&run_id)));
+        let cookies = Cookies::of_step(
+            &run_id,
+            spec.environment
+                .iter()
+                .map(|(key, value)| (key.as_encoded_bytes(), value.as_encoded_bytes())),
+        );
+        let log = match &spec.log {
+            Some(log) => Some(LogFile::open(log).map_err(|source| EngineError::Log {
+                path: PathBuf::from(&log.path),
+                source,
+            })?),
+            None => None,
+        };
+        let streams = Streams::connect(&spec, log)?;
+        let report = match report {
+            Some(path) => Some(ReportFile::prepare(path).map_err(|source| EngineError::Report {
+                path: path.to_owned(),
+                source,
+            })?),
+            None => None,
+        };
+        let tree = Tree::prepare(
+            spec.rung,
+            &run_id,
+            &spec.tree_limits,
+            spec.best_effort,
+            cookies,
+            spec.spare,
+        );
+        let mut tree = match tree {
+            Ok(tree) => tree,
+            Err(error) => {
+                if let Some(report) = report {
+                    report.discard();
+                }
+                return Err(error);
+            }
+        };
+        tree.set_pipes(
+            streams
+                .relay
+                .sources
+                .iter()
+                .filter_map(|source| Some((source.name, source.identity?)))
+                .collect(),
+        );
+        Ok(Self {
+            spec,
+            run_id,
+            terminal: streams.terminal,
+            relay: streams.relay,
+            notices: streams.notices,
+            tree,
+            account: Account::new(),
+            report,
+            leader: None,
+            stdio: Some(streams.stdio),
+            session_terminal: streams.session_terminal,
+            keyboard: streams.keyboard,
+        })
+    }
+
+    /// Lets go of the command's ends of its streams, so that the end of output can be seen.
+    pub(crate) fn drop_command_side(&mut self) {
+        self.stdio = None;
+        self.session_terminal = None;
+    }
+
+    /// Takes back what was made ready, as nothing was begun.
+    pub(crate) fn discard(mut self) {
+        self.clean_up();
+        if let Some(report) = self.report.take() {
+            report.discard();
+        }
+    }
+
+    /// Removes what was made for this run only.
+    pub(crate) fn clean_up(&mut self) {
+        self.tree.clean_up();
+        if let Some(path) = self.spec.remove_at_end.take() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// Starts the leader. If it cannot join the cgroup and nobody insists on that, it is
+    /// started without.
+    pub(crate) fn launch(&mut self) -> Result<Pid, SpawnError> {
+        let result = self.launch_once();
+        let retry = match &result {
+            Err(
+                SpawnError::Step {
+                    stage: Stage::JoinCgroup,
+                    ..
+                }
+                | SpawnError::KilledAtBirth { .. },
+            ) => {
+                self.tree.cgroup.is_some()
+                    && self.spec.rung == RungChoice::Auto
+                    && (self.spec.best_effort || self.spec.tree_limits.controllers().next().is_none())
+            }
+            Ok(_) | Err(_) => false,
+        };
+        let result = match result {
+            Err(error) if retry => {
+                self.tree.fall_to_guardian(chain(&error));
+                self.launch_once()
+            }
+            result => result,
+        };
+        self.drop_command_side();
+        self.leader = result.as_ref().ok().copied();
+        result
+    }
+
+    fn launch_once(&self) -> Result<Pid, SpawnError> {
+        let Some(stdio) = &self.stdio else {
+            return Err(SpawnError::Clone(std::io::Error::from_raw_os_error(0)));
+        };
+        let spec = &self.spec;
+        let limits: Vec<Limit> = spec
+            .rlimits
+            .iter()
+            .map(|limit| Limit {
+                resource: limit.resource,
+                soft: limit.soft.unwrap_or(u64::MAX),
+                hard: limit.hard.unwrap_or(u64::MAX),
+            })
+            .collect();
+        let credentials = spec.identity.as_ref().map(|identity| Credentials {
+            uid: identity.uid,
+            gid: identity.gid,
+            groups: identity.groups.clone(),
+        });
+        let group = match self.terminal {
+            Terminal::None => Group::New,
+            Terminal::Shared(group) => Group::Join(group),
+            Terminal::Pseudo => (0..3)
+                .find(|stream| terminal::is_terminal(&stdio[*stream]))
+                .map_or(Group::New, Group::NewForeground),
+        };
+        let [stdin, stdout, stderr] = stdio;
+        Launch::new(
+            &spec.command,
+            &Surroundings {
+                environment: &spec.environment,
+                directory: spec.directory.as_deref(),
+                credentials: credentials.as_ref(),
+                umask: spec.umask,
+                nice: spec.nice,
+                limits: &limits,
+                group,
+                cgroup_procs: self.tree.cgroup.as_ref().map(|cgroup| cgroup.procs()),
+                stdio: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
+                keep: &spec.keep_fds,
+            },
+        )?
+        .start()
+    }
+
+    /// Says something to people, unless they want quiet.
+    pub(crate) fn notice(&mut self, text: &str) {
+        if !self.spec.quiet {
+            self.say(text);
+        }
+    }
+
+    /// Says something to people that they must know.
+    pub(crate) fn say(&mut self, text: &str) {
+        // Bytes in a command line are not ours to send to a terminal as they are.
+        let line: String = text
+            .chars()
+            .map(|c| if c.is_control() { '?' } else { c })
+            .collect();
+        let end = if self.terminal == Terminal::Pseudo { "\r\n" } else { "\n" };
+        let _ = self.relay.sinks[self.notices].put(format!("ward: {line}{end}").as_bytes());
+    }
+
+    /// What was relayed so far.
+    pub(crate) fn output(&self) -> report::Output {
+        report::Output {
+            stdout_bytes: self.relay.sinks[0].delivered(),
+            stderr_bytes: if self.notices == 0 {
+                0
+            } else {
+                self.relay.sinks[self.notices].delivered()
+            },
+            undelivered_bytes: self.relay.undelivered(),
+            log_lost_bytes: self.relay.log.as_ref().map_or(0, LogFile::lost),
+        }
+    }
+}
+
+/// An identity for a run, unique on this host; inside another run, appended to its own.
+fn new_run_id() -> String {
+    let micros = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_micros());
+    let own = format!("{micros:x}-{}", std::process::id());
+    match std::env::var(WARD_RUN_ID) {
+        Ok(outer) if !outer.is_empty() => format!("{outer}/{own}"),
+        _ => own,
+    }
+}
+
+/// Where the command's streams lead.
+struct Streams {
+    terminal: Terminal,
+    relay: Relay,
+    notices: usize,
+    stdio: [OwnedFd; 3],
+    session_terminal: Option<OwnedFd>,
+    keyboard: Option<OwnedFd>,
+}
+
+impl Streams {
+    fn connect(spec: &Spec, log: Option<LogFile>) -> Result<Self, EngineError> {
+        let doing = EngineError::system;
+        let stdout = own_standard_stream(1).map_err(doing("use standard output"))?;
+        let stderr = own_standard_stream(2).map_err(doing("use standard error"))?;
+        // One pipe for both keeps their order, and is what the caller asked for with 2>&1.
+        let same = spec.merge
+            || pipe::identity(&stdout).ok().zip(pipe::identity(&stderr).ok())
+                .is_some_and(|(out, err)| out == err);
+        let on_terminal = [terminal::is_terminal(&stdout), terminal::is_terminal(&stderr)];
+        let controlling = terminal::controlling();
+        let must_see = log.is_some() || spec.policy.idle_timeout.is_some();
+        let shown_on = on_terminal.iter().position(|is| *is);
+        let mode = match (&controlling, shown_on) {
+            (Some(_), Some(_)) if must_see => Terminal::Pseudo,
+            (Some(_), _) => Terminal::Shared(terminal::own_group()),
+            (None, _) => Terminal::None,
+        };
+
+        let stdin = match &spec.stdin {
+            Stdin::Inherit => own_standard_stream(0).map_err(doing("use standard input"))?,
+            Stdin::Null => open_input(OsStr::new("/dev/null"))?,
+            Stdin::File(path) => open_input(path)?,
+        };
+        let pseudo = match (mode, shown_on) {
+            (Terminal::Pseudo, Some(stream)) => {
+                let like = if stream == 0 { &stdout } else { &stderr };
+                Some(terminal::pseudo_terminal(like.as_fd()).map_err(doing("make a pseudo-terminal"))?)
+            }
+            _ => None,
+        };
+        let copy = |fd: BorrowedFd<'_>| {
+            fd.try_clone_to_owned()
+                .map_err(doing("duplicate a descriptor"))
+        };
+        let stdin = match &pseudo {
+            Some(pseudo) if terminal::is_terminal(&stdin) => copy(pseudo.theirs.as_fd())?,
+            _ => stdin,
+        };
+
+        let mut sources = Vec::new();
+        let mut terminal_taken = false;
+        let mut connect = |name, stream: &OwnedFd, is_terminal: bool, sink| match (&pseudo, is_terminal) {
+            (Some(PseudoTerminal { ours, theirs }), true) => {
+                if !terminal_taken {
+                    terminal_taken = true;
+                    sources.push(Source::terminal(copy(ours.as_fd())?, sink));
+                }
+                copy(theirs.as_fd())
+            }
+            // What goes to a terminal, or nowhere, needs no relay unless it must be seen.
+            (None, true) => copy(stream.as_fd()),
+            (_, false) => {
+                let (reader, writer) = pipe::pipe().map_err(doing("make a pipe"))?;
+                let source = Source::pipe(name, reader, sink).map_err(doing("make a pipe"))?;
+                sources.push(source);
+                Ok(writer)
+            }
+        };
+        let out = connect("stdout", &stdout, on_terminal[0], 0)?;
+        let err = if same {
+            copy(out.as_fd())?
+        } else {
+            connect("stderr", &stderr, on_terminal[1], 1)?
+        };
+
+        let sink = |fd| Sink::new(fd).map_err(doing("use a standard stream"));
+        // With --merge the command's errors go to our output, but ours still to our errors.
+        let one_sink = same && !spec.merge;
+        let mut sinks = vec![sink(stdout)?];
+        if !one_sink {
+            sinks.push(sink(stderr)?);
+        }
+        let (session_terminal, keyboard) = match pseudo {
+            Some(PseudoTerminal { ours, theirs }) => (Some(theirs), Some(ours)),
+            None => (None, None),
+        };
+        Ok(Self {
+            terminal: mode,
+            notices: sinks.len() - 1,
+            relay: Relay::new(sources, sinks, log),
+            stdio: [stdin, out, err],
+            session_terminal,
+            keyboard,
+        })
+    }
+}
+
+fn open_input(path: &OsStr) -> Result<OwnedFd, EngineError> {
+    terminal::open_input(path).map_err(|source| EngineError::Stdin {
+        path: PathBuf::from(path),
+        source,
+    })
+}
+
+/// The numbers of descriptors that a drain must keep.
+pub(crate) fn source_numbers(relay: &Relay) -> Vec<i32> {
+    relay
+        .sources
+        .iter()
+        .filter_map(|source| Some(source.fd()?.as_raw_fd()))
+        .collect()
+}

@@ -1,0 +1,379 @@
+//! The front: the process that the caller started and sees.
+//!
+//! It passes signals on, keeps the terminal, and gives the exit status. Everything else is
+//! the guardian's; but should the guardian be killed, the front is the next subreaper
+//! above the tree and holds every descriptor of the run, and carries on in its place.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use ward_model::report::{Report, Sender};
+use ward_model::signal::Signal;
+use ward_model::spec::Spec;
+use ward_model::wire::{FromGuardian, ToGuardian};
+use ward_sys::Pid;
+use ward_sys::contain::subreaper;
+use ward_sys::fork::{Side, fork_single_threaded};
+use ward_sys::pipe::{self, Moved};
+use ward_sys::procfs::{self, Stat};
+use ward_sys::reap::{self, Reaped};
+use ward_sys::signals::{self, Received, SignalSource};
+use ward_sys::terminal::{self, SavedSettings};
+
+use crate::control::{Heard, Line};
+use crate::custody::{Custody, Terminal};
+use crate::drive::{Drive, Host};
+use crate::error::EngineError;
+use crate::guardian;
+
+/// What a front ends with.
+#[derive(Debug)]
+#[must_use]
+pub struct FrontEnd {
+    /// The exit status.
+    pub exit_status: u8,
+    /// The signal to die of instead, where the user at the terminal sent it.
+    pub die_of: Option<Signal>,
+}
+
+/// Signals that a front handles. CONT only wakes; WINCH matters to a pseudo-terminal.
+const HANDLED: [Signal; 12] = [
+    Signal::HUP,
+    Signal::INT,
+    Signal::QUIT,
+    Signal::TERM,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::CHLD,
+    Signal::TSTP,
+    Signal::TTIN,
+    Signal::TTOU,
+    Signal::CONT,
+    Signal::WINCH,
+];
+
+/// Runs `spec` to its end in this process, which must be single-threaded, and its guardian.
+///
+/// The report is written to `report`, if given, by the time this returns.
+///
+/// # Errors
+/// [`EngineError`], when nothing was started, or when the end could not be learned.
+pub fn run(spec: Spec, report: Option<&Path>) -> Result<FrontEnd, EngineError> {
+    let doing = EngineError::system;
+    // From here on no signal is lost: they wait until the front is ready for them.
+    let numbers = HANDLED.map(Signal::number);
+    let signals = SignalSource::new(&numbers).map_err(doing("receive signals"))?;
+    subreaper::become_subreaper().map_err(doing("become a subreaper"))?;
+    let mut custody = Custody::prepare(spec, report)?;
+    let (line, far_end) = match Line::pair() {
+        Ok(pair) => pair,
+        Err(error) => {
+            custody.discard();
+            return Err(doing("make a socket pair")(error));
+        }
+    };
+    let guardian = match fork_single_threaded() {
+        Ok(Side::Child) => {
+            drop((line, signals));
+            guardian::guard(custody, far_end, false)
+        }
+        Ok(Side::Parent(guardian)) => guardian,
+        Err(error) => {
+            custody.discard();
+            return Err(doing("start the guardian")(error));
+        }
+    };
+    drop(far_end);
+    custody.drop_command_side();
+    let mut desk = Desk::new(&mut custody);
+    let front = Front {
+        custody,
+        line,
+        guardian,
+        guardian_gone: false,
+    };
+    let end = front.run(&signals, &mut desk);
+    desk.close();
+    end
+}
+
+/// What the front does itself: signals, job control, and the keyboard of a pseudo-terminal.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    terminal: Terminal,
+    /// The terminal that the user sits at, where the command has one of its own.
+    user: Option<OwnedFd>,
+    keyboard: Option<OwnedFd>,
+    settings: Option<SavedSettings>,
+    typed: Vec<u8>,
+    typing: bool,
+}
+
+impl Desk {
+    fn new(custody: &mut Custody) -> Self {
+        let keyboard = custody.keyboard.take();
+        let user = keyboard.as_ref().and_then(|_| terminal::controlling());
+        let mut desk = Self {
+            terminal: custody.terminal,
+            typing: keyboard.is_some() && terminal::is_terminal(rustix::stdio::stdin()),
+            user,
+            keyboard,
+            settings: None,
+            typed: Vec::new(),
+        };
+        desk.take_terminal();
+        desk
+    }
+
+    /// Lets keys reach the command unchanged, if the keyboard speaks to us.
+    fn take_terminal(&mut self) {
+        if let (Some(user), None) = (&self.user, &self.settings)
+            && terminal::in_foreground(user)
+        {
+            self.settings = terminal::make_raw(user).ok();
+        }
+        self.resize();
+    }
+
+    fn give_terminal_back(&mut self) {
+        if let (Some(user), Some(settings)) = (&self.user, self.settings.take()) {
+            let _ = terminal::restore(user, &settings);
+        }
+    }
+
+    fn resize(&self) {
+        if let (Some(user), Some(keyboard)) = (&self.user, &self.keyboard) {
+            terminal::copy_window_size(user, keyboard);
+        }
+    }
+
+    fn close(&mut self) {
+        self.give_terminal_back();
+    }
+
+    /// Turns a signal into what the guardian must know.
+    pub(crate) fn on_signal(&mut self, received: Received, say: &mut dyn FnMut(ToGuardian)) {
+        let Some(signal) = Signal::from_number(received.signal) else {
+            return;
+        };
+        match signal {
+            Signal::HUP | Signal::INT | Signal::QUIT | Signal::TERM => say(ToGuardian::Stop {
+                signal,
+                sender: received.sender.map(describe),
+                from_terminal: received.sender.is_none(),
+            }),
+            Signal::USR1 | Signal::USR2 => say(ToGuardian::Forward { signal }),
+            Signal::TSTP | Signal::TTIN | Signal::TTOU => {
+                // What the keyboard stops, it stops whole: the command is in our group.
+                let stop_members = received.sender.is_some() || self.terminal != terminal_group();
+                say(ToGuardian::Pause { stop_members });
+                self.give_terminal_back();
+                signals::take_default_action(signal.number());
+                self.take_terminal();
+                say(ToGuardian::Resume {
+                    continue_members: stop_members,
+                });
+            }
+            Signal::WINCH => self.resize(),
+            // CONT after a STOP that we could not see coming.
+            _ => self.take_terminal(),
+        }
+    }
+
+    /// The command on its pseudo-terminal was stopped by the keyboard: the whole job is.
+    fn on_leader_stopped(&mut self, say: &mut dyn FnMut(ToGuardian)) {
+        say(ToGuardian::Pause {
+            stop_members: false,
+        });
+        self.give_terminal_back();
+        signals::stop_own_group();
+        self.take_terminal();
+        say(ToGuardian::Resume {
+            continue_members: true,
+        });
+    }
+
+    /// Passes on what is typed.
+    fn on_typed(&mut self) {
+        let mut buffer = [0; 4096];
+        match pipe::read(rustix::stdio::stdin(), &mut buffer) {
+            Ok(Moved::Bytes(count)) => self.typed.extend_from_slice(&buffer[..count]),
+            Ok(Moved::NotNow) => {}
+            Ok(_) | Err(_) => self.typing = false,
+        }
+        self.flush_typed();
+    }
+
+    fn flush_typed(&mut self) {
+        let Some(keyboard) = &self.keyboard else {
+            return;
+        };
+        while !self.typed.is_empty() {
+            match rustix::io::write(keyboard, &self.typed) {
+                Ok(written) => {
+                    self.typed.drain(..written);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => return,
+                Err(_) => {
+                    self.typed.clear();
+                    self.typing = false;
+                }
+            }
+        }
+    }
+}
+
+fn terminal_group() -> Terminal {
+    Terminal::Shared(terminal::own_group())
+}
+
+fn describe(sender: signals::Sender) -> Sender {
+    let command = Stat::of(sender.pid).map(|stat| procfs::command_line(sender.pid, &stat.comm));
+    Sender {
+        pid: sender.pid,
+        uid: sender.uid,
+        command,
+    }
+}
+
+/// The front's half of a run.
+struct Front {
+    custody: Custody,
+    line: Line,
+    guardian: Pid,
+    guardian_gone: bool,
+}
+
+impl Front {
+    fn run(mut self, signals: &SignalSource, desk: &mut Desk) -> Result<FrontEnd, EngineError> {
+        loop {
+            self.wait(signals, desk);
+            while let Some(received) = signals.next() {
+                if received.signal == Signal::CHLD.number() {
+                    self.reap();
+                } else {
+                    desk.on_signal(received, &mut |message| {
+                        self.line.say(&message);
+                    });
+                }
+            }
+            // Asked before the guardian's end is acted upon: it may have said all there is.
+            loop {
+                match self.line.hear() {
+                    Heard::Message(message) => {
+                        if let Some(end) = self.on_message(message, desk) {
+                            return Ok(end);
+                        }
+                    }
+                    Heard::Nothing => break,
+                    Heard::Gone => {
+                        self.guardian_gone = true;
+                        break;
+                    }
+                }
+            }
+            if self.guardian_gone {
+                let _ = reap::wait_for_status(self.guardian);
+                return self.carry_on(signals, desk);
+            }
+        }
+    }
+
+    /// Waits for a signal, a message, or keys.
+    fn wait(&self, signals: &SignalSource, desk: &mut Desk) {
+        let stdin = rustix::stdio::stdin();
+        let mut fds = vec![
+            PollFd::new(signals, PollFlags::IN),
+            PollFd::new(&self.line, PollFlags::IN),
+        ];
+        // What was typed but not yet taken goes first.
+        let keys = desk.typing && desk.settings.is_some() && desk.typed.is_empty();
+        if keys {
+            fds.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
+        } else if let (Some(keyboard), false) = (&desk.keyboard, desk.typed.is_empty()) {
+            fds.push(PollFd::new(keyboard, PollFlags::OUT));
+        }
+        let _ = poll(&mut fds, None);
+        let third = fds.get(2).is_some_and(|fd| !fd.revents().is_empty());
+        drop(fds);
+        match (third, keys) {
+            (true, true) => desk.on_typed(),
+            (true, false) => desk.flush_typed(),
+            (false, _) => {}
+        }
+    }
+
+    /// Takes children that ended: the guardian, and, where we are the first process of a
+    /// container, whatever falls to us.
+    fn reap(&mut self) {
+        while let Reaped::Child(pid, status) = reap::next() {
+            let ended = !matches!(status, reap::Status::Stopped(_));
+            if pid == self.guardian && ended {
+                self.guardian_gone = true;
+            }
+        }
+    }
+
+    fn on_message(&mut self, message: FromGuardian, desk: &mut Desk) -> Option<FrontEnd> {
+        match message {
+            FromGuardian::Started { leader } => self.custody.leader = Pid::from_raw(leader),
+            FromGuardian::LeaderStopped => desk.on_leader_stopped(&mut |message| {
+                self.line.say(&message);
+            }),
+            FromGuardian::StreamRefused { stream } => {
+                let index = usize::try_from(stream).unwrap_or(usize::MAX);
+                if let Some(source) = self.custody.relay.sources.get_mut(index) {
+                    source.close();
+                }
+            }
+            FromGuardian::Done {
+                exit_status,
+                die_of,
+                drains_on,
+                report: _,
+            } => {
+                // When we are gone nothing of the run is left, but what is meant to be.
+                if !drains_on && !self.guardian_gone {
+                    let _ = reap::wait_for_status(self.guardian);
+                }
+                return Some(FrontEnd {
+                    exit_status,
+                    die_of,
+                });
+            }
+        }
+        None
+    }
+
+    /// The guardian was killed. Its children are ours now, with everything they had.
+    fn carry_on(mut self, signals: &SignalSource, desk: &mut Desk) -> Result<FrontEnd, EngineError> {
+        // So that an outer run leaves telling to us, as it would to a guardian.
+        subreaper::set_name(guardian_name());
+        let ended = Drive::new(&mut self.custody, Host::Front(desk), signals)?.run_from_middle();
+        let end = FrontEnd {
+            exit_status: ended.report.exit_status,
+            die_of: ended.die_of,
+        };
+        self.custody.clean_up();
+        if ended.drains_on
+            && let Ok(Side::Child) = fork_single_threaded()
+        {
+            guardian::drain_on(self.custody);
+        }
+        Ok(end)
+    }
+}
+
+fn guardian_name() -> &'static std::ffi::CStr {
+    crate::tree::GUARDIAN_NAME
+}
+
+/// A report as JSON text.
+///
+/// # Errors
+/// Never for a report of ours.
+pub fn report_json(report: &Report) -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(report)
+}

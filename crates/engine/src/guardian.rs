@@ -1,0 +1,120 @@
+//! The guardian: the process that has the tree in custody.
+//!
+//! It is the parent of the command and the subreaper above everything that the command
+//! starts. It takes no signals but the end of children; requests come over the line from
+//! its front, and the end of that line is a request too.
+
+use std::os::fd::AsFd;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use ward_model::signal::Signal;
+use ward_model::wire::{FromGuardian, MAX_MESSAGE};
+use ward_sys::contain::subreaper;
+use ward_sys::fork::{forget_environment, let_go_of_everything_but};
+use ward_sys::pipe::{self, Moved};
+use ward_sys::reap::{self, Reaped};
+use ward_sys::signals::SignalSource;
+use ward_sys::terminal;
+
+use crate::control::Line;
+use crate::custody::{Custody, Terminal, source_numbers};
+use crate::drive::{Drive, Ended, Host};
+use crate::error::EngineError;
+use crate::tree::GUARDIAN_NAME;
+
+/// Becomes the guardian of `custody` and never returns to the caller's code: the exit
+/// status of this process says nothing, the line says everything.
+pub(crate) fn guard(mut custody: Custody, line: Line, wants_report: bool) -> ! {
+    match begin(&mut custody, line) {
+        Ok(ended) => end(custody, ended, wants_report),
+        Err(error) => {
+            custody.say(&crate::tree::chain(&error));
+            custody.discard();
+        }
+    }
+    quit()
+}
+
+fn begin(custody: &mut Custody, line: Line) -> Result<Ended, EngineError> {
+    let doing = EngineError::system;
+    subreaper::set_name(GUARDIAN_NAME);
+    subreaper::become_subreaper().map_err(doing("become a subreaper"))?;
+    match custody.terminal {
+        // In the caller's session, so that the command can be; out of reach of its keyboard.
+        Terminal::Shared(_) => terminal::new_group().map_err(doing("make a process group"))?,
+        Terminal::None => terminal::new_session(None).map_err(doing("make a session"))?,
+        Terminal::Pseudo => {
+            let theirs = custody.session_terminal.as_ref().map(AsFd::as_fd);
+            terminal::new_session(theirs).map_err(doing("make a session"))?;
+        }
+    }
+    // Only the front reads what is typed.
+    custody.keyboard = None;
+    let signals =
+        SignalSource::new(&[Signal::CHLD.number()]).map_err(doing("receive signals"))?;
+    Ok(Drive::new(custody, Host::Guardian(line), &signals)?.run_from_start())
+}
+
+fn end(mut custody: Custody, ended: Ended, wants_report: bool) {
+    let Ended {
+        die_of,
+        drains_on,
+        report,
+        line,
+    } = ended;
+    let exit_status = report.exit_status;
+    if let Some(line) = line {
+        let done = |report| FromGuardian::Done {
+            exit_status,
+            die_of,
+            drains_on,
+            report,
+        };
+        let whole = wants_report.then(|| Box::new(report));
+        if !line.say(&done(whole)) {
+            // Too long for a message of at most MAX_MESSAGE: the file has it whole.
+            const { assert!(MAX_MESSAGE > 1024) };
+            line.say(&done(None));
+        }
+    }
+    custody.clean_up();
+    if drains_on {
+        drain_on(custody);
+    }
+}
+
+/// Goes on reading, and forgetting, what processes write that were detached on purpose:
+/// they would die of SIGPIPE otherwise, or stand still. Ends when they have.
+pub(crate) fn drain_on(custody: Custody) -> ! {
+    let keep = source_numbers(&custody.relay);
+    forget_environment();
+    // The caller must see the end of its own streams now.
+    let_go_of_everything_but(&keep);
+    subreaper::set_name(c"ward-drain");
+    let mut buffer = vec![0; 64 << 10];
+    let mut sources: Vec<_> = custody.relay.sources.iter().filter_map(|source| source.fd()).collect();
+    while !sources.is_empty() {
+        let mut fds: Vec<_> = sources
+            .iter()
+            .map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN))
+            .collect();
+        if poll(&mut fds, None).is_err() {
+            continue;
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let mut ready = ready.into_iter();
+        sources.retain(|fd| {
+            !ready.next().unwrap_or(false)
+                || matches!(pipe::read(*fd, &mut buffer), Ok(Moved::Bytes(_) | Moved::NotNow))
+        });
+        // Orphans of the detached are still ours.
+        while let Reaped::Child(..) = reap::next() {}
+    }
+    quit()
+}
+
+/// Ends this process without running anything that belongs to the front's half.
+pub(crate) fn quit() -> ! {
+    #[expect(clippy::disallowed_methods, reason = "a forked half ends here")]
+    std::process::exit(0)
+}

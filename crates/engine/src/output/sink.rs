@@ -1,0 +1,129 @@
+//! Where relayed bytes go: one of the caller's streams. Never waits for its reader.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use ward_sys::pipe::{self, Destination, Moved};
+
+/// One of the caller's streams.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    fd: OwnedFd,
+    /// The same pipe or terminal, non-blocking and ours alone.
+    private: Option<OwnedFd>,
+    kind: Destination,
+    /// Read, but not yet written.
+    pending: Vec<u8>,
+    closed: bool,
+    spliceable: bool,
+    delivered: u64,
+}
+
+impl Sink {
+    /// Takes a stream to write to.
+    ///
+    /// # Errors
+    /// As fstat(2).
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
+        let kind = pipe::destination(fd.as_fd())?;
+        Ok(Self {
+            // The rest either never block (files), have a flag for it (sockets), or are
+            // written in bits that fit (pipes of other users, odd devices). Opened when
+            // first needed: a splice into a pipe needs none.
+            private: None,
+            spliceable: match kind {
+                // A socket's or a terminal's splice may block in spite of its flag.
+                Destination::Pipe | Destination::File | Destination::Device => true,
+                Destination::Socket | Destination::Terminal => false,
+            },
+            fd,
+            kind,
+            pending: Vec::new(),
+            closed: false,
+            delivered: 0,
+        })
+    }
+
+    /// Whether bytes can be spliced here.
+    pub(crate) fn spliceable(&self) -> bool {
+        self.spliceable && self.pending.is_empty()
+    }
+
+    /// Splices from `source`.
+    pub(crate) fn splice(&mut self, source: BorrowedFd<'_>, limit: usize) -> io::Result<Moved> {
+        let moved = pipe::splice(source, self.fd.as_fd(), limit)?;
+        match moved {
+            Moved::Bytes(count) => self.delivered += count as u64,
+            Moved::Unsupported => self.spliceable = false,
+            Moved::Closed => self.closed = true,
+            Moved::End | Moved::NotNow => {}
+        }
+        Ok(moved)
+    }
+
+    /// Takes bytes, to be written now or when there is room.
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.closed {
+            return Ok(());
+        }
+        self.pending.extend_from_slice(bytes);
+        self.flush()
+    }
+
+    /// Writes what is pending, as far as there is room.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if !self.pending.is_empty()
+            && self.private.is_none()
+            && matches!(self.kind, Destination::Pipe | Destination::Terminal)
+        {
+            self.private = pipe::reopen_nonblocking(self.fd.as_fd());
+        }
+        let mut done = 0;
+        while done < self.pending.len() && !self.closed {
+            let (to, private) = match &self.private {
+                Some(private) => (private.as_fd(), true),
+                None => (self.fd.as_fd(), false),
+            };
+            match pipe::write_some(to, self.kind, private, &self.pending[done..]) {
+                Ok(Moved::Bytes(count)) => done += count,
+                Ok(Moved::Closed) => self.closed = true,
+                Ok(_) => break,
+                Err(error) => {
+                    self.closed = true;
+                    self.delivered += done as u64;
+                    self.pending.drain(..done);
+                    return Err(error);
+                }
+            }
+        }
+        self.delivered += done as u64;
+        self.pending.drain(..done);
+        Ok(())
+    }
+
+    /// Bytes that wait for room.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether nobody reads any more.
+    pub(crate) fn closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Gives up what is pending, and takes nothing more.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Bytes delivered.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivered
+    }
+}
+
+impl AsFd for Sink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

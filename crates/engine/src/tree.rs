@@ -1,0 +1,599 @@
+//! The tree in custody: who is a member, who is spared, telling and killing.
+//!
+//! Membership has two sources, and both are always asked: descent from this process (which
+//! is a subreaper, so nobody leaves it) and the run's cgroup, where there is one. Nobody is
+//! signalled by a number that could have been reused: own children are not reaped
+//! meanwhile, and everybody else is held by a pidfd and only then looked up again.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use ward_model::cookie::Cookies;
+use ward_model::report;
+use ward_model::rung::{Rung, RungChoice};
+use ward_model::signal::Signal;
+use ward_model::spec::{KILL_PATIENCE, TreeLimits};
+use ward_sys::clock;
+use ward_sys::contain::cgroup::{self, Cgroup, CgroupError};
+use ward_sys::contain::process::{Process, Told, signal_own_child};
+use ward_sys::procfs::{self, Stat};
+
+use crate::error::EngineError;
+
+/// The name of every guardian process; by it an outer run knows that what is below one is
+/// told to stop by that one.
+pub(crate) const GUARDIAN_NAME: &std::ffi::CStr = c"ward-guardian";
+
+/// How long a freeze may take before members are told without it.
+const FREEZE_PATIENCE: Duration = Duration::from_millis(50);
+
+/// Processes held by a descriptor at a time, well below the usual limit of 1024.
+const HELD: usize = 256;
+
+/// Descriptors of at most so many processes are searched for the run's pipes.
+const SEARCHED: usize = 64;
+
+/// A live member, as it was listed.
+#[derive(Debug, Clone)]
+struct Member {
+    stat: Stat,
+    /// Below a nested guardian, which passes on what it is told.
+    nested: bool,
+}
+
+/// A member that was told to stop and is still held, to see when it ends.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) process: Process,
+    pub(crate) named: report::Process,
+}
+
+/// What telling gave.
+#[derive(Debug, Default)]
+pub(crate) struct Telling {
+    pub(crate) told: Vec<Watched>,
+    pub(crate) more: u64,
+    pub(crate) denied: Vec<report::Process>,
+}
+
+/// The tree of one run.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    pub(crate) cgroup: Option<Rc<Cgroup>>,
+    pub(crate) why_not_higher: Option<String>,
+    pub(crate) limits_missing: Vec<String>,
+    outside: Option<PathBuf>,
+    cookies: Cookies,
+    spare: bool,
+    pipes: Vec<(&'static str, (u64, u64))>,
+    spared: HashMap<i32, u64>,
+    spared_named: Vec<report::Process>,
+    told: HashSet<(i32, u64)>,
+    /// Moment of the stop in clock ticks since boot: members born later belong to somebody's
+    /// clean-up and are left in peace until the grace is over.
+    stop_ticks: Option<u64>,
+    /// A process group that the terminal has told.
+    terminal_told: Option<i32>,
+    kill_rounds: u32,
+    unchanged: Option<(Vec<i32>, Instant)>,
+}
+
+impl Tree {
+    /// Prepares containment by the highest rung that `choice` allows and that works.
+    ///
+    /// # Errors
+    /// When the rung or a limit that was asked for is not to be had.
+    pub(crate) fn prepare(
+        choice: RungChoice,
+        run_id: &str,
+        limits: &TreeLimits,
+        best_effort: bool,
+        cookies: Cookies,
+        spare: bool,
+    ) -> Result<Self, EngineError> {
+        let mut tree = Self {
+            cgroup: None,
+            why_not_higher: None,
+            limits_missing: Vec::new(),
+            outside: None,
+            cookies,
+            spare,
+            pipes: Vec::new(),
+            spared: HashMap::new(),
+            spared_named: Vec::new(),
+            told: HashSet::new(),
+            stop_ticks: None,
+            terminal_told: None,
+            kill_rounds: 0,
+            unchanged: None,
+        };
+        let wanted = limits.controllers().next();
+        if choice == RungChoice::Exactly(Rung::Guardian) {
+            tree.why_not_higher = Some("the guardian rung was asked for".to_owned());
+            return match wanted {
+                Some(what) => tree.without_limit(what, best_effort, CgroupError::NotMounted),
+                None => Ok(tree),
+            };
+        }
+        let name = format!("ward-{}", run_id.rsplit('/').next().unwrap_or(run_id));
+        let made = cgroup::own_directory().and_then(|parent| {
+            let made = Cgroup::create(&parent, &name)?;
+            Ok((parent, made))
+        });
+        match made {
+            Ok((parent, made)) => {
+                tree.outside = Some(parent);
+                tree.cgroup = Some(Rc::new(made));
+                tree.limit(limits, best_effort)?;
+                Ok(tree)
+            }
+            Err(error) if choice == RungChoice::Exactly(Rung::Cgroup) => {
+                Err(EngineError::Rung(error))
+            }
+            Err(error) => {
+                tree.why_not_higher = Some(chain(&error));
+                match wanted {
+                    Some(what) => tree.without_limit(what, best_effort, error),
+                    None => Ok(tree),
+                }
+            }
+        }
+    }
+
+    fn without_limit(
+        mut self,
+        what: &'static str,
+        best_effort: bool,
+        source: CgroupError,
+    ) -> Result<Self, EngineError> {
+        if !best_effort {
+            return Err(EngineError::TreeLimit { what, source });
+        }
+        self.limits_missing.push(format!("{what}: {}", chain(&source)));
+        Ok(self)
+    }
+
+    fn limit(&mut self, limits: &TreeLimits, best_effort: bool) -> Result<(), EngineError> {
+        /// The period of `cpu.max` in microseconds, the kernel's default.
+        const PERIOD: u64 = 100_000;
+        let Some(cgroup) = &self.cgroup else {
+            return Ok(());
+        };
+        let wanted = [
+            limits
+                .memory_max
+                .map(|bytes| ("memory", "memory.max", bytes.to_string())),
+            limits
+                .pids_max
+                .map(|count| ("pids", "pids.max", count.to_string())),
+            limits.cpu_max.map(|share| {
+                let quota = (u64::from(share) * PERIOD / 1000).max(1000);
+                ("cpu", "cpu.max", format!("{quota} {PERIOD}"))
+            }),
+        ];
+        for (what, file, value) in wanted.into_iter().flatten() {
+            if let Err(source) = cgroup.set_limit(what, file, &value) {
+                if !best_effort {
+                    cgroup.remove();
+                    return Err(EngineError::TreeLimit { what, source });
+                }
+                self.limits_missing.push(format!("{what}: {}", chain(&source)));
+            }
+        }
+        // A tree over its memory is ended as one, not member by member.
+        if limits.memory_max.is_some() && self.limits_missing.is_empty() {
+            let _ = cgroup.set_limit("memory", "memory.oom.group", "0");
+        }
+        Ok(())
+    }
+
+    /// Gives the cgroup up, as a member could not join it.
+    pub(crate) fn fall_to_guardian(&mut self, why: String) {
+        if let Some(cgroup) = self.cgroup.take() {
+            cgroup.remove();
+        }
+        self.why_not_higher = Some(why);
+    }
+
+    /// Tells which pipes are the run's, by device and inode.
+    pub(crate) fn set_pipes(&mut self, pipes: Vec<(&'static str, (u64, u64))>) {
+        self.pipes = pipes;
+    }
+
+    /// The rung that holds the tree.
+    pub(crate) fn rung(&self) -> Rung {
+        if self.cgroup.is_some() {
+            Rung::Cgroup
+        } else {
+            Rung::Guardian
+        }
+    }
+
+    /// Every live member, parents before their children, spared ones included.
+    fn list(&self) -> Vec<Member> {
+        let me = own_pid();
+        let mut members = Vec::new();
+        let mut seen = HashSet::from([me]);
+        let mut queue: Vec<(i32, bool)> = procfs::children(me).into_iter().map(|pid| (pid, false)).collect();
+        let mut next = 0;
+        let strangers = self.cgroup.as_ref().map(|cgroup| cgroup.members()).unwrap_or_default();
+        let mut strangers = strangers.into_iter();
+        loop {
+            let Some((pid, nested)) = queue.get(next).copied() else {
+                // Who is in the cgroup but does not descend from us.
+                match strangers.find(|pid| !seen.contains(pid)) {
+                    Some(pid) => {
+                        queue.push((pid, false));
+                        continue;
+                    }
+                    None => break,
+                }
+            };
+            next += 1;
+            if !seen.insert(pid) {
+                continue;
+            }
+            let Some(stat) = Stat::of(pid) else { continue };
+            let below_guardian = nested || stat.comm.as_bytes() == GUARDIAN_NAME.to_bytes();
+            queue.extend(procfs::children(pid).into_iter().map(|child| (child, below_guardian)));
+            if !stat.has_ended() {
+                members.push(Member { stat, nested });
+            }
+        }
+        members
+    }
+
+    /// Takes note of members that ask to stay, and moves them out of the cgroup. Returns
+    /// the members that do not.
+    fn custody(&mut self) -> Vec<Member> {
+        let members = self.list();
+        if !self.spare {
+            return members;
+        }
+        let mut rest = Vec::new();
+        for member in members {
+            if self.is_spared(&member.stat) {
+                continue;
+            }
+            // The child of a spared process is spared with it.
+            let by_parent = self.spared.contains_key(&member.stat.ppid);
+            let cookie = procfs::environ(member.stat.pid)
+                .ok()
+                .and_then(|environ| self.cookies.asks_to_stay(&environ));
+            let why = match (cookie, by_parent) {
+                (Some(name), _) => format!("detached on purpose ({name})"),
+                (None, true) => format!("child of {}, which was detached on purpose", member.stat.ppid),
+                (None, false) => {
+                    rest.push(member);
+                    continue;
+                }
+            };
+            self.spared.insert(member.stat.pid, member.stat.start_ticks);
+            let mut named = self.name(&member.stat, true);
+            named.why = Some(why);
+            self.spared_named.push(named);
+            if let (Some(_), Some(outside)) = (&self.cgroup, &self.outside) {
+                // The process may have ended meanwhile, or sit in a cgroup of its own.
+                let _ = Cgroup::move_out(outside, member.stat.pid);
+            }
+        }
+        rest
+    }
+
+    fn is_spared(&self, stat: &Stat) -> bool {
+        self.spared.get(&stat.pid) == Some(&stat.start_ticks)
+    }
+
+    /// Whether nobody is left but who is spared. `no_children` is the kernel's word that
+    /// this process has no child at all.
+    pub(crate) fn is_empty(&mut self, no_children: bool) -> bool {
+        let populated = self
+            .cgroup
+            .as_ref()
+            .is_some_and(|cgroup| cgroup.populated().unwrap_or(false));
+        if no_children && !populated {
+            return true;
+        }
+        if !self.spare {
+            return false;
+        }
+        // Whether somebody is left who is not spared: proved by their being all named.
+        self.custody().is_empty() && self.only_spared_left()
+    }
+
+    /// Asked after everybody that could be seen was found to be spared: a process may have
+    /// been born meanwhile, so the kernel is asked once more.
+    fn only_spared_left(&self) -> bool {
+        self.list().iter().all(|member| self.is_spared(&member.stat))
+    }
+
+    /// Names members that are neither spared nor below `limit`.
+    pub(crate) fn name_all(&mut self) -> report::Listed {
+        let members = self.custody();
+        self.listed(&members)
+    }
+
+    fn listed(&self, members: &[Member]) -> report::Listed {
+        let processes = members
+            .iter()
+            .take(report::MAX_LISTED)
+            .enumerate()
+            .map(|(index, member)| self.name(&member.stat, index < SEARCHED))
+            .collect();
+        report::Listed {
+            count: members.len() as u64,
+            processes,
+        }
+    }
+
+    fn name(&self, stat: &Stat, search: bool) -> report::Process {
+        let holds = if search {
+            let files: Vec<_> = self.pipes.iter().map(|(_, file)| *file).collect();
+            procfs::holds_for_writing(stat.pid, &files)
+                .into_iter()
+                .map(|index| self.pipes[index].0.to_owned())
+                .collect()
+        } else {
+            Vec::new()
+        };
+        report::Process {
+            pid: stat.pid,
+            ppid: stat.ppid,
+            uid: procfs::effective_uid(stat.pid),
+            command: procfs::command_line(stat.pid, &stat.comm),
+            age: round(stat.age()),
+            holds,
+            ended_after: None,
+            why: None,
+        }
+    }
+
+    /// Sends `signal` once to every member that was born before the first telling, has not
+    /// been told, and is not told by a nested guardian.
+    pub(crate) fn tell(&mut self, signal: Signal) -> Telling {
+        let mut telling = Telling::default();
+        // While they stand still nobody forks: who is there is told, and who comes later
+        // was born to somebody who knows.
+        let cgroup = self.cgroup.clone();
+        let frozen = cgroup.as_ref().map(|cgroup| cgroup.freeze(FREEZE_PATIENCE));
+        let complete = frozen.as_ref().is_some_and(cgroup::Frozen::complete);
+        let stop_ticks = *self.stop_ticks.get_or_insert_with(now_ticks);
+        loop {
+            let fresh: Vec<Member> = self
+                .custody()
+                .into_iter()
+                .filter(|member| {
+                    !member.nested
+                        && member.stat.start_ticks <= stop_ticks
+                        && !self.told.contains(&(member.stat.pid, member.stat.start_ticks))
+                })
+                .collect();
+            if fresh.is_empty() {
+                break;
+            }
+            // Those that end before they can be held were told nothing, but are seen too.
+            self.told.extend(fresh.iter().map(|member| (member.stat.pid, member.stat.start_ticks)));
+            for batch in fresh.chunks(HELD) {
+                self.tell_batch(batch, signal, &mut telling);
+            }
+            if complete {
+                break;
+            }
+        }
+        telling
+    }
+
+    fn tell_batch(
+        &mut self,
+        batch: &[Member],
+        signal: Signal,
+        telling: &mut Telling,
+    ) {
+        let held: Vec<_> = batch
+            .iter()
+            .filter_map(|member| {
+                let process = Process::hold(member.stat.pid)?;
+                (process.stat().start_ticks == member.stat.start_ticks).then_some(process)
+            })
+            .collect();
+        for process in held {
+            let stat = process.stat().clone();
+            let named = self.name(&stat, telling.told.len() < SEARCHED);
+            if self.terminal_told == Some(stat.pgrp) {
+                telling.told.push(Watched { process, named });
+                continue;
+            }
+            match process.signal(signal.number()) {
+                Told::Yes => {
+                    // A stopped process takes its signal only when it goes on.
+                    if stat.state == 'T' {
+                        let _ = process.signal(Signal::CONT.number());
+                    }
+                    if telling.told.len() < report::MAX_LISTED {
+                        telling.told.push(Watched { process, named });
+                    } else {
+                        telling.more += 1;
+                    }
+                }
+                Told::Gone => {}
+                Told::Denied => {
+                    let mut named = named;
+                    named.why = Some("not permitted to signal it".to_owned());
+                    telling.denied.push(named);
+                }
+            }
+        }
+    }
+
+    /// Takes note that the terminal sent the stop signal to this process group itself.
+    pub(crate) fn told_by_terminal(&mut self, group: i32) {
+        self.terminal_told = Some(group);
+    }
+
+    /// Sends `signal` to every member, for job control.
+    pub(crate) fn signal_all(&mut self, signal: Signal) {
+        for member in self.custody() {
+            if member.nested {
+                continue;
+            }
+            if let Some(process) = Process::hold(member.stat.pid)
+                && process.stat().start_ticks == member.stat.start_ticks
+            {
+                let _ = process.signal(signal.number());
+            }
+        }
+    }
+
+    /// Kills every member that can be killed. Returns whether those that are left cannot
+    /// be ended at all.
+    pub(crate) fn kill(&mut self) -> bool {
+        self.kill_rounds += 1;
+        if self.spare {
+            // Moves out of the cgroup who is to stay, before it is killed.
+            let _ = self.custody();
+        }
+        if let Some(cgroup) = &self.cgroup {
+            let _ = cgroup.kill();
+        }
+        let denied = self.kill_children();
+        if !denied.is_empty() {
+            self.kill_below(&denied);
+        }
+        self.is_stalled(!denied.is_empty())
+    }
+
+    /// Kills own children. Enough for the whole tree, one generation after the other: each
+    /// death hands its children to us, and nobody else can have taken a number that we
+    /// have not reaped.
+    pub(crate) fn kill_children(&mut self) -> Vec<i32> {
+        let mut denied = Vec::new();
+        for pid in procfs::children(own_pid()) {
+            if self.spare
+                && let Some(start) = self.spared.get(&pid)
+                && Stat::of(pid).is_some_and(|stat| stat.start_ticks == *start)
+            {
+                continue;
+            }
+            let Some(raw) = pid_of(pid) else { continue };
+            if signal_own_child(raw, Signal::KILL.number()) == Told::Denied {
+                denied.push(pid);
+            }
+        }
+        denied
+    }
+
+    /// Kills what is below children that cannot be killed.
+    fn kill_below(&mut self, denied: &[i32]) {
+        for member in self.custody() {
+            if denied.contains(&member.stat.pid) {
+                continue;
+            }
+            if let Some(process) = Process::hold(member.stat.pid)
+                && process.stat().start_ticks == member.stat.start_ticks
+            {
+                let _ = process.signal(Signal::KILL.number());
+            }
+        }
+    }
+
+    fn is_stalled(&mut self, any_denied: bool) -> bool {
+        /// Rounds of the kill before anybody counts as unkillable.
+        const ROUNDS: u32 = 10;
+        if self.kill_rounds < ROUNDS {
+            return false;
+        }
+        let left: Vec<i32> = self.custody().iter().map(|member| member.stat.pid).collect();
+        if left.is_empty() {
+            return false;
+        }
+        let now = Instant::now();
+        match &self.unchanged {
+            Some((before, since)) if *before == left => {
+                let patience = if any_denied && self.cgroup.is_none() {
+                    KILL_PATIENCE / 10
+                } else {
+                    KILL_PATIENCE
+                };
+                now.duration_since(*since) >= patience
+            }
+            _ => {
+                self.unchanged = Some((left, now));
+                false
+            }
+        }
+    }
+
+    /// Who is left although everything was tried, and why.
+    pub(crate) fn survivors(&mut self) -> report::Listed {
+        let members = self.custody();
+        let mut listed = self.listed(&members);
+        for process in &mut listed.processes {
+            let state = Stat::of(process.pid).map_or('?', |stat| stat.state);
+            process.why = Some(if state == 'D' {
+                let place = procfs::waits_in(process.pid).unwrap_or_else(|| "the kernel".to_owned());
+                format!("uninterruptible, waits in {place}")
+            } else {
+                match process.uid {
+                    Some(uid) => format!("not permitted to kill it: it runs as user {uid}"),
+                    None => "not permitted to kill it".to_owned(),
+                }
+            });
+        }
+        listed
+    }
+
+    /// Who was spared, as far as they still live.
+    pub(crate) fn take_spared(&mut self) -> report::Listed {
+        let mut listed = report::Listed::default();
+        for process in std::mem::take(&mut self.spared_named) {
+            let lives = self
+                .spared
+                .get(&process.pid)
+                .is_some_and(|start| Stat::of(process.pid).is_some_and(|stat| stat.start_ticks == *start && !stat.has_ended()));
+            if lives {
+                listed.push(process);
+            }
+        }
+        listed
+    }
+
+    /// Removes the cgroup directory.
+    pub(crate) fn clean_up(&mut self) {
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.remove();
+        }
+    }
+}
+
+fn own_pid() -> i32 {
+    i32::try_from(std::process::id()).unwrap_or(i32::MAX)
+}
+
+fn pid_of(pid: i32) -> Option<ward_sys::Pid> {
+    ward_sys::Pid::from_raw(pid)
+}
+
+fn now_ticks() -> u64 {
+    let now = clock::since_boot();
+    let ticks = clock::ticks_per_second();
+    now.as_secs() * ticks + u64::from(now.subsec_nanos()) * ticks / 1_000_000_000
+}
+
+/// Seconds to the millisecond: reports are for people too.
+pub(crate) fn round(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// An error with its whole cause chain, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,379 @@
+//! A cgroup v2 directory for one run (cgroups(7), the kernel's cgroup-v2 document).
+//!
+//! Made fresh each time and never reused: a cgroup that `cgroup.kill` was written to kills
+//! processes that are cloned into it afterwards. A process enters by writing `0` to
+//! `cgroup.procs` itself, which is not subject to that.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Where a cgroup v2 hierarchy is usually mounted: alone, or beside the version 1 ones.
+const USUAL_MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+
+/// `CGROUP2_SUPER_MAGIC`, statfs(2).
+const CGROUP2_MAGIC: i64 = 0x6367_7270;
+
+/// Why there is no cgroup to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// No hierarchy of version 2 is mounted.
+    #[error("no cgroup v2 hierarchy is mounted")]
+    NotMounted,
+    /// Our own place in it cannot be told.
+    #[error("our own cgroup cannot be seen from here")]
+    NotVisible,
+    /// Something about it failed.
+    #[error("{what} {}", path.display())]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A limit needs a controller that is not to be had.
+    #[error("the `{controller}` controller is not available in {}", path.display())]
+    NoController {
+        /// Which.
+        controller: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
+    /// A controller cannot be enabled for children, as the directory has processes itself.
+    #[error(
+        "the `{controller}` controller cannot be enabled in {}: it holds processes of its own",
+        path.display()
+    )]
+    Busy {
+        /// Which.
+        controller: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CgroupError {
+    let path = path.to_owned();
+    move |source| CgroupError::Io { what, path, source }
+}
+
+/// The directory of the cgroup that this process is in.
+///
+/// # Errors
+/// When no hierarchy is mounted, or ours is outside what we can see.
+pub fn own_directory() -> Result<PathBuf, CgroupError> {
+    let membership = fs::read_to_string("/proc/self/cgroup").map_err(|_| CgroupError::NotVisible)?;
+    let path = membership
+        .lines()
+        .find_map(|line| line.strip_prefix("0::"))
+        .ok_or(CgroupError::NotMounted)?;
+    // Outside our cgroup namespace, or removed under us.
+    if path.starts_with("/..") || path.ends_with(" (deleted)") {
+        return Err(CgroupError::NotVisible);
+    }
+    let (mount, root) = usual_mount()
+        .map(|mount| (mount, "/".to_owned()))
+        .or_else(mount_from_mountinfo)
+        .ok_or(CgroupError::NotMounted)?;
+    let below = path
+        .strip_prefix(root.trim_end_matches('/'))
+        .ok_or(CgroupError::NotVisible)?;
+    let directory = mount.join(below.trim_start_matches('/'));
+    if directory.join("cgroup.procs").exists() {
+        Ok(directory)
+    } else {
+        // A bind mount shows another part of the tree at the usual place.
+        Err(CgroupError::NotVisible)
+    }
+}
+
+fn usual_mount() -> Option<PathBuf> {
+    USUAL_MOUNTS.into_iter().map(PathBuf::from).find(|path| {
+        rustix::fs::statfs(path).is_ok_and(|stat| {
+            #[expect(clippy::unnecessary_cast, reason = "its type differs among architectures")]
+            let magic = stat.f_type as i64;
+            magic == CGROUP2_MAGIC
+        })
+    })
+}
+
+/// Mount point and root of a cgroup2 mount, from proc_pid_mountinfo(5).
+fn mount_from_mountinfo() -> Option<(PathBuf, String)> {
+    let text = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    text.lines().find_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        if after.split(' ').next() != Some("cgroup2") {
+            return None;
+        }
+        let mut fields = before.split(' ').skip(3);
+        let root = fields.next()?.to_owned();
+        Some((PathBuf::from(fields.next()?), root))
+    })
+}
+
+/// One run's cgroup. Dropping it leaves the directory; see [`Cgroup::remove`].
+#[derive(Debug)]
+pub struct Cgroup {
+    path: PathBuf,
+    procs: File,
+    events: File,
+}
+
+impl Cgroup {
+    /// Makes a fresh one named `name` in `parent`.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or its files cannot be opened.
+    pub fn create(parent: &Path, name: &str) -> Result<Self, CgroupError> {
+        let path = parent.join(name);
+        fs::create_dir(&path).map_err(io_error("making", &path))?;
+        let open = |file: &str, write: bool| {
+            let file = path.join(file);
+            File::options()
+                .read(!write)
+                .write(write)
+                .open(&file)
+                .map_err(io_error("opening", &file))
+        };
+        match (open("cgroup.procs", true), open("cgroup.events", false)) {
+            (Ok(procs), Ok(events)) => Ok(Self {
+                path,
+                procs,
+                events,
+            }),
+            (Err(error), _) | (_, Err(error)) => {
+                let _ = fs::remove_dir(&path);
+                Err(error)
+            }
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its `cgroup.procs`, open for joining.
+    #[must_use]
+    pub fn procs(&self) -> BorrowedFd<'_> {
+        self.procs.as_fd()
+    }
+
+    /// Its `cgroup.events`, which polls with POLLPRI when it changes; late by up to 20 ms.
+    #[must_use]
+    pub fn events(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+
+    /// Whether any process that has not ended is in it or below it.
+    ///
+    /// # Errors
+    /// When the file cannot be read; ENODEV when the directory was removed.
+    pub fn populated(&self) -> io::Result<bool> {
+        Ok(self.event("populated ")? == 1)
+    }
+
+    fn event(&self, key: &str) -> io::Result<u32> {
+        let mut buffer = [0; 128];
+        let read = self.events.read_at(&mut buffer, 0)?;
+        let text = String::from_utf8_lossy(&buffer[..read]);
+        text.lines()
+            .find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    }
+
+    fn write(&self, file: &str, text: &str) -> io::Result<()> {
+        File::options()
+            .write(true)
+            .open(self.path.join(file))?
+            .write_all(text.as_bytes())
+    }
+
+    /// Every process in it and below it, in no order.
+    #[must_use]
+    pub fn members(&self) -> Vec<i32> {
+        let mut members = Vec::new();
+        let mut directories = vec![self.path.clone()];
+        while let Some(directory) = directories.pop() {
+            let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+            members.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+            directories.extend(subdirectories(&directory));
+        }
+        members
+    }
+
+    /// Stops all members from running, and waits up to `patience` until they do not run.
+    /// Returns whether they all stand still. Thaws when the guard is dropped.
+    #[must_use]
+    pub fn freeze(&self, patience: Duration) -> Frozen<'_> {
+        let mut complete = false;
+        if self.write("cgroup.freeze", "1").is_ok() {
+            let deadline = Instant::now() + patience;
+            loop {
+                match self.event("frozen ") {
+                    Ok(1) => complete = true,
+                    Ok(_) if Instant::now() < deadline => {
+                        rustix::thread::sched_yield();
+                        continue;
+                    }
+                    Ok(_) | Err(_) => {}
+                }
+                break;
+            }
+        }
+        Frozen {
+            cgroup: self,
+            complete,
+        }
+    }
+
+    /// Ends every member at once by SIGKILL, stopped and frozen ones and those of other users
+    /// included. Kernels before 5.14 cannot; there the members are killed one by one.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn kill(&self) -> io::Result<()> {
+        match self.write("cgroup.kill", "1") {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                for pid in self.members() {
+                    if let Some(process) = super::process::Process::hold(pid)
+                        && self.holds(pid)
+                    {
+                        let _ = process.signal(libc::SIGKILL);
+                    }
+                }
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Whether this process is in it or below it now.
+    #[must_use]
+    pub fn holds(&self, pid: i32) -> bool {
+        self.members().contains(&pid)
+    }
+
+    /// Moves a member to `other` (a cgroup directory).
+    ///
+    /// # Errors
+    /// As a write to `cgroup.procs`; ESRCH if it has ended.
+    pub fn move_out(other: &Path, pid: i32) -> io::Result<()> {
+        File::options()
+            .write(true)
+            .open(other.join("cgroup.procs"))?
+            .write_all(pid.to_string().as_bytes())
+    }
+
+    /// Sets one limit, `file` being such as `memory.max`.
+    ///
+    /// # Errors
+    /// When its controller is not available or cannot be enabled here.
+    pub fn set_limit(
+        &self,
+        controller: &'static str,
+        file: &str,
+        value: &str,
+    ) -> Result<(), CgroupError> {
+        let parent = self.path.parent().unwrap_or(&self.path);
+        let path = self.path.join(file);
+        if !path.exists() {
+            let available = fs::read_to_string(parent.join("cgroup.controllers")).unwrap_or_default();
+            if !available.split_ascii_whitespace().any(|name| name == controller) {
+                return Err(CgroupError::NoController {
+                    controller,
+                    path: parent.to_owned(),
+                });
+            }
+            let control = parent.join("cgroup.subtree_control");
+            let enabled = File::options()
+                .write(true)
+                .open(&control)
+                .and_then(|mut file| file.write_all(format!("+{controller}").as_bytes()));
+            match enabled {
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+                    return Err(CgroupError::Busy {
+                        controller,
+                        path: parent.to_owned(),
+                    });
+                }
+                other => other.map_err(io_error("writing", &control))?,
+            }
+        }
+        self.write(file, value).map_err(io_error("writing", &path))
+    }
+
+    /// A number from one of its files, `key` being the start of its line, or empty for a
+    /// file that is one number.
+    #[must_use]
+    pub fn counter(&self, file: &str, key: &str) -> Option<u64> {
+        let text = fs::read_to_string(self.path.join(file)).ok()?;
+        text.lines()
+            .find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
+    }
+
+    /// The sum of `key=NUMBER` over all lines of one of its files, as in `io.stat`.
+    #[must_use]
+    pub fn sum(&self, file: &str, key: &str) -> Option<u64> {
+        let text = fs::read_to_string(self.path.join(file)).ok()?;
+        let values = text
+            .split_ascii_whitespace()
+            .filter_map(|field| field.strip_prefix(key)?.parse::<u64>().ok());
+        Some(values.sum())
+    }
+
+    /// Removes the directory and those that members made in it. Processes keep it alive.
+    pub fn remove(&self) {
+        remove_tree(&self.path);
+    }
+}
+
+fn subdirectories(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+}
+
+/// Removes a cgroup directory and what is below it, as far as it is empty of processes.
+pub fn remove_tree(directory: &Path) {
+    // The common case costs one call: nobody made cgroups inside.
+    if fs::remove_dir(directory).is_ok() {
+        return;
+    }
+    for inner in subdirectories(directory) {
+        remove_tree(&inner);
+    }
+    let _ = fs::remove_dir(directory);
+}
+
+/// Members stand still until this is dropped.
+#[derive(Debug)]
+#[must_use = "dropping it thaws"]
+pub struct Frozen<'a> {
+    cgroup: &'a Cgroup,
+    complete: bool,
+}
+
+impl Frozen<'_> {
+    /// Whether all of them do.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        self.complete
+    }
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        let _ = self.cgroup.write("cgroup.freeze", "0");
+    }
+}

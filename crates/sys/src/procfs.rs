@@ -1,0 +1,245 @@
+//! What the kernel tells of processes in /proc (proc(5)).
+//!
+//! Everything read here may be out of date when it is returned, and a process id may belong
+//! to somebody else by then: nothing here may be used to signal by number.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A process as `/proc/PID/stat` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    /// Its id.
+    pub pid: i32,
+    /// Its name, at most 15 bytes.
+    pub comm: String,
+    /// Its state letter.
+    pub state: char,
+    /// Its parent.
+    pub ppid: i32,
+    /// Its process group.
+    pub pgrp: i32,
+    /// Its session.
+    pub session: i32,
+    /// When it started, in clock ticks since boot; with the id, its identity.
+    pub start_ticks: u64,
+}
+
+impl Stat {
+    /// Reads it; `None` if there is no such process.
+    #[must_use]
+    pub fn of(pid: i32) -> Option<Self> {
+        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        // The name may contain anything, parentheses and blanks too: it ends at the last one.
+        let text = String::from_utf8_lossy(bytes);
+        let (pid, rest) = text.split_once(" (")?;
+        let (comm, rest) = rest.rsplit_once(") ")?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let mut number = || fields.next()?.parse::<i32>().ok();
+        let (ppid, pgrp, session) = (number()?, number()?, number()?);
+        // Field 22 of the whole line; 6 were taken.
+        let start_ticks = fields.nth(15)?.parse().ok()?;
+        Some(Self {
+            pid: pid.parse().ok()?,
+            comm: comm.to_owned(),
+            state,
+            ppid,
+            pgrp,
+            session,
+            start_ticks,
+        })
+    }
+
+    /// Whether it has ended and only waits to be reaped: a zombie whose threads are all gone.
+    /// A process whose leading thread alone has ended shows `Z` too, but lives.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        match self.state {
+            'X' => true,
+            'Z' => thread_count(self.pid) <= 1,
+            _ => false,
+        }
+    }
+
+    /// How long it has existed.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let ticks_per_second = crate::clock::ticks_per_second();
+        let started = Duration::from_secs(self.start_ticks / ticks_per_second)
+            + Duration::from_secs(1) * u32::try_from(self.start_ticks % ticks_per_second).unwrap_or(0)
+                / u32::try_from(ticks_per_second).unwrap_or(1);
+        crate::clock::since_boot().saturating_sub(started)
+    }
+}
+
+fn thread_count(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+}
+
+/// The longest command line that is kept, bytes.
+const MAX_COMMAND: usize = 4096;
+
+/// Its command line with single blanks between arguments, or its name in brackets if it
+/// has none (kernel threads, zombies); at most 4096 bytes, bytes that are not UTF-8 replaced.
+#[must_use]
+pub fn command_line(pid: i32, comm: &str) -> String {
+    let mut bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    bytes.truncate(MAX_COMMAND);
+    while bytes.last() == Some(&0) {
+        bytes.pop();
+    }
+    if bytes.is_empty() {
+        return format!("[{comm}]");
+    }
+    for byte in &mut bytes {
+        if *byte == 0 || byte.is_ascii_control() {
+            *byte = b' ';
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The environment that it was given at its last exec, `KEY=VALUE` separated by NUL.
+///
+/// # Errors
+/// EACCES for processes of other users, and for those that dropped privileges.
+pub fn environ(pid: i32) -> io::Result<Vec<u8>> {
+    fs::read(format!("/proc/{pid}/environ"))
+}
+
+/// The user that it acts as, where that can be seen.
+#[must_use]
+pub fn effective_uid(pid: i32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// In which kernel function it waits, for one that cannot be killed.
+#[must_use]
+pub fn waits_in(pid: i32) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/wchan")).ok()?;
+    (!text.is_empty() && text != "0").then_some(text)
+}
+
+/// Its children, of all its threads (`/proc/PID/task/TID/children`).
+#[must_use]
+pub fn children(pid: i32) -> Vec<i32> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    for task in tasks.flatten() {
+        let mut path = task.path();
+        path.push("children");
+        match fs::read_to_string(&path) {
+            Ok(text) => all.extend(text.split_ascii_whitespace().filter_map(|n| n.parse::<i32>().ok())),
+            // Kernels without CONFIG_PROC_CHILDREN.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && task.path().exists() => {
+                return children_by_scan(pid);
+            }
+            Err(_) => {}
+        }
+    }
+    all
+}
+
+fn children_by_scan(pid: i32) -> Vec<i32> {
+    all_pids()
+        .filter(|candidate| Stat::of(*candidate).is_some_and(|stat| stat.ppid == pid))
+        .collect()
+}
+
+/// Every process id in /proc.
+pub fn all_pids() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// Which of these files (device and inode) it holds open for writing. Empty where its
+/// descriptors cannot be seen (other users).
+#[must_use]
+pub fn holds_for_writing(pid: i32, files: &[(u64, u64)]) -> Vec<usize> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return Vec::new();
+    };
+    let mut held = Vec::new();
+    for entry in entries.flatten() {
+        let path: PathBuf = entry.path();
+        let Ok(target) = fs::metadata(&path) else {
+            continue;
+        };
+        let Some(index) = files
+            .iter()
+            .position(|file| *file == (target.dev(), target.ino()))
+        else {
+            continue;
+        };
+        // The mode of the link shows how the descriptor was opened: owner write bit.
+        let writes = fs::symlink_metadata(&path).is_ok_and(|link| link.mode() & 0o200 != 0);
+        if writes && !held.contains(&index) {
+            held.push(index);
+        }
+    }
+    held.sort_unstable();
+    held
+}
+
+/// How many processes the kernel has killed for want of memory since boot
+/// (`oom_kill` of `/proc/vmstat`).
+#[must_use]
+pub fn oom_kills() -> Option<u64> {
+    let text = fs::read_to_string("/proc/vmstat").ok()?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("oom_kill "))?
+        .trim()
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_contain_anything() {
+        let line = b"7 (a) b (c)) S 1 2 3 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9876 1 2";
+        let stat = Stat::parse(line).expect("parses");
+        assert_eq!((stat.pid, stat.comm.as_str(), stat.state), (7, "a) b (c)", 'S'));
+        assert_eq!((stat.ppid, stat.pgrp, stat.session, stat.start_ticks), (1, 2, 3, 9876));
+        assert_eq!(Stat::parse(b"7 (x"), None);
+        assert_eq!(Stat::parse(b""), None);
+    }
+
+    #[test]
+    fn ourselves() {
+        let me = i32::try_from(std::process::id()).expect("a pid");
+        let stat = Stat::of(me).expect("we exist");
+        assert!(!stat.has_ended() && stat.age() < Duration::from_secs(3600));
+        assert!(command_line(me, &stat.comm).contains("ward_sys"));
+        assert!(environ(me).is_ok());
+        assert!(effective_uid(me).is_some());
+    }
+
+    #[test]
+    fn who_holds_a_pipe() {
+        let me = i32::try_from(std::process::id()).expect("a pid");
+        let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+        let stat = rustix::fs::fstat(&writer).expect("stat");
+        let file = [(stat.st_dev, stat.st_ino)];
+        assert_eq!(holds_for_writing(me, &file), [0]);
+        drop(writer);
+        assert!(holds_for_writing(me, &file).is_empty());
+        drop(reader);
+    }
+}
