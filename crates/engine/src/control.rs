@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use serde::Serialize;
@@ -69,12 +70,14 @@ impl Line {
     /// Takes the next message without waiting. A message that cannot be understood is
     /// passed over: it is from a version that knows more than we do.
     pub(crate) fn hear<T: DeserializeOwned>(&self) -> Heard<T> {
-        let mut buffer = vec![0; MAX_MESSAGE];
+        let mut buffer = Vec::with_capacity(MAX_MESSAGE);
         loop {
-            match rustix::net::recv(&self.0, &mut buffer[..], RecvFlags::DONTWAIT) {
+            buffer.clear();
+            let room = spare_capacity(&mut buffer);
+            match rustix::net::recv(&self.0, room, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => return Heard::Gone,
-                Ok((length, _)) => {
-                    if let Ok(message) = serde_json::from_slice(&buffer[..length]) {
+                Ok(_) => {
+                    if let Ok(message) = serde_json::from_slice(&buffer) {
                         return Heard::Message(message);
                     }
                 }

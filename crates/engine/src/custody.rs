@@ -11,7 +11,8 @@ use ward_model::report;
 use ward_model::rung::RungChoice;
 use ward_model::spec::{Spec, Stdin};
 use ward_sys::Pid;
-use ward_sys::spawn::{self, Credentials, Group, Launch, Limit, SpawnError, Surroundings};
+use ward_sys::shared::SharedNumber;
+use ward_sys::spawn::{self, Credentials, Group, Join, Launch, Limit, SpawnError, Surroundings};
 use ward_sys::stage::Stage;
 use ward_sys::terminal::{self, PseudoTerminal};
 use ward_sys::{pipe, spawn::own_standard_stream};
@@ -46,7 +47,12 @@ pub(crate) struct Custody {
     pub(crate) tree: Tree,
     pub(crate) account: Account,
     pub(crate) report: Option<ReportFile>,
-    pub(crate) leader: Option<Pid>,
+    /// The front wants to hear of the start.
+    pub(crate) tells_start: bool,
+    /// The front wants the report over the line.
+    pub(crate) reports_over_line: bool,
+    /// The leader's process id, as both halves of the run know it.
+    leader: SharedNumber,
     /// What the command gets; `None` once it has it.
     stdio: Option<[OwnedFd; 3]>,
     /// The command's side of its own terminal, which the guardian's session must take.
@@ -67,6 +73,7 @@ impl Custody {
         if let Some(fd) = spec.keep_fds.iter().find(|fd| !spawn::is_open(**fd)) {
             return Err(EngineError::KeepFd(*fd));
         }
+        let leader = SharedNumber::new().map_err(EngineError::system("share memory"))?;
         let run_id = new_run_id();
         spec.environment
             .push((OsString::from(WARD_RUN_ID), OsString::from(&run_id)));
@@ -125,7 +132,9 @@ impl Custody {
             tree,
             account: Account::new(),
             report,
-            leader: None,
+            tells_start: false,
+            reports_over_line: false,
+            leader,
             stdio: Some(streams.stdio),
             session_terminal: streams.session_terminal,
             keyboard: streams.keyboard,
@@ -157,34 +166,44 @@ impl Custody {
     /// Starts the leader. If it cannot join the cgroup and nobody insists on that, it is
     /// started without.
     pub(crate) fn launch(&mut self) -> Result<Pid, SpawnError> {
-        let result = self.launch_once();
-        let retry = match &result {
-            Err(
-                SpawnError::Step {
-                    stage: Stage::JoinCgroup,
-                    ..
-                }
-                | SpawnError::KilledAtBirth { .. },
-            ) => {
-                self.tree.cgroup.is_some()
-                    && self.spec.rung == RungChoice::Auto
-                    && (self.spec.best_effort || self.spec.tree_limits.controllers().next().is_none())
-            }
-            Ok(_) | Err(_) => false,
-        };
+        let result = self.launch_into_cgroup();
+        let may_do_without = self.spec.rung == RungChoice::Auto
+            && (self.spec.best_effort || self.spec.tree_limits.controllers().next().is_none());
         let result = match result {
-            Err(error) if retry => {
+            Err(error) if may_do_without && is_about_cgroup(&error) => {
                 self.tree.fall_to_guardian(chain(&error));
-                self.launch_once()
+                self.launch_once(None)
             }
             result => result,
         };
         self.drop_command_side();
-        self.leader = result.as_ref().ok().copied();
         result
     }
 
-    fn launch_once(&self) -> Result<Pid, SpawnError> {
+    /// The leader, once it was begun to be started; it may have failed to become the command.
+    pub(crate) fn leader(&self) -> Option<Pid> {
+        Pid::from_raw(self.leader.get())
+    }
+
+    /// Starts the leader in its cgroup: born there, or, where that does not work (old
+    /// kernels and containers, a cgroup around us that was killed before), by joining it.
+    fn launch_into_cgroup(&self) -> Result<Pid, SpawnError> {
+        let Some(cgroup) = &self.tree.cgroup else {
+            return self.launch_once(None);
+        };
+        match self.launch_once(Some(Join::Birth(cgroup.directory()))) {
+            Err(error) if is_about_cgroup(&error) => {
+                let procs = cgroup.open_procs().map_err(|error| SpawnError::Step {
+                    stage: Stage::JoinCgroup,
+                    error,
+                })?;
+                self.launch_once(Some(Join::Write(procs.as_fd())))
+            }
+            result => result,
+        }
+    }
+
+    fn launch_once(&self, cgroup: Option<Join<'_>>) -> Result<Pid, SpawnError> {
         let Some(stdio) = &self.stdio else {
             return Err(SpawnError::Clone(std::io::Error::from_raw_os_error(0)));
         };
@@ -221,12 +240,12 @@ impl Custody {
                 nice: spec.nice,
                 limits: &limits,
                 group,
-                cgroup_procs: self.tree.cgroup.as_ref().map(|cgroup| cgroup.procs()),
+                cgroup,
                 stdio: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
                 keep: &spec.keep_fds,
             },
         )?
-        .start()
+        .start(&self.leader)
     }
 
     /// Says something to people, unless they want quiet.
@@ -259,6 +278,14 @@ impl Custody {
             undelivered_bytes: self.relay.undelivered(),
             log_lost_bytes: self.relay.log.as_ref().map_or(0, LogFile::lost),
         }
+    }
+}
+
+fn is_about_cgroup(error: &SpawnError) -> bool {
+    match error {
+        SpawnError::Step { stage, .. } => *stage == Stage::JoinCgroup,
+        SpawnError::KilledAtBirth { .. } => true,
+        SpawnError::Nul(_) | SpawnError::Clone(_) => false,
     }
 }
 

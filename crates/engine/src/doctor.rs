@@ -7,7 +7,6 @@ use ward_sys::contain::process::pidfd_works;
 use ward_sys::contain::subreaper;
 use ward_sys::fork::{Side, fork_single_threaded};
 use ward_sys::reap::{self, Status};
-use ward_sys::spawn::is_open;
 
 use crate::guardian::quit;
 use crate::tree::chain;
@@ -201,13 +200,11 @@ fn cgroup_finding(findings: &mut Vec<Finding>) -> bool {
 }
 
 fn try_to_join(made: &Cgroup) -> Result<(), String> {
-    use std::os::fd::AsRawFd;
-    let procs = made.procs();
-    debug_assert!(is_open(procs.as_raw_fd()));
+    let procs = made.open_procs().map_err(|error| error.to_string())?;
     match fork_single_threaded() {
         Err(error) => Err(error.to_string()),
         Ok(Side::Child) => {
-            let code = match rustix::io::write(procs, b"0") {
+            let code = match rustix::io::write(&procs, b"0") {
                 Ok(_) => 0,
                 Err(error) => error.raw_os_error(),
             };

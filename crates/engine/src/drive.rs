@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use ward_model::exit_code;
 use ward_model::life::{Action, CauseKind, End, Event, Life, Outcome, State, StopRequest, Timer};
 use ward_model::report::{Failure, Report, Sender};
 use ward_model::signal::Signal;
@@ -32,6 +33,9 @@ use crate::output::Flow;
 
 /// How often the tree is looked at while its end is awaited and no event tells of it.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// What a run needs only if it lasts is done after this long without any event.
+const FIRST_REST: Duration = Duration::from_millis(10);
 
 /// Two different signals within this time are one request: some callers send TERM and HUP
 /// together.
@@ -69,6 +73,8 @@ pub(crate) struct Drive<'a> {
     last_output: Instant,
     looked_at: Instant,
     outcome: Option<Outcome>,
+    /// Whether there was a moment without anything to do.
+    rested: bool,
 }
 
 impl<'a> Drive<'a> {
@@ -101,6 +107,7 @@ impl<'a> Drive<'a> {
             last_output: now,
             looked_at: now,
             outcome: None,
+            rested: false,
         };
         drive.watch(drive.signals, SIGNALS, EventFlags::IN);
         if let Host::Guardian(line) = &drive.host {
@@ -124,11 +131,12 @@ impl<'a> Drive<'a> {
         match self.custody.launch() {
             Ok(pid) => {
                 self.feed(Event::Spawned);
-                self.tell_front(&FromGuardian::Started {
-                    leader: pid.as_raw_nonzero().get(),
-                });
+                if self.custody.tells_start {
+                    self.tell_front(&FromGuardian::Started {
+                        leader: pid.as_raw_nonzero().get(),
+                    });
+                }
                 self.watch_cgroup();
-                self.custody.account.note_memory();
             }
             Err(error) => self.launch_failed(&error),
         }
@@ -140,7 +148,7 @@ impl<'a> Drive<'a> {
         self.custody.account.guardian_lost = true;
         self.watch_cgroup();
         self.feed(Event::Spawned);
-        if self.custody.leader.is_none() {
+        if self.custody.leader().is_none() {
             self.leader_ended(End::Unknown);
         }
         self.child_news = true;
@@ -200,6 +208,10 @@ impl<'a> Drive<'a> {
                 // EINTR; anything else cannot be (epoll_wait(2)).
                 continue;
             }
+            if ready.is_empty() && !self.rested {
+                self.rested = true;
+                self.custody.account.note_memory();
+            }
             // Ascending: signals and exits before requests before output.
             let mut tokens: Vec<u64> = ready.iter().map(|event| event.data.u64()).collect();
             tokens.sort_unstable();
@@ -215,6 +227,11 @@ impl<'a> Drive<'a> {
             .timers
             .next_due()
             .map(|due| due.saturating_duration_since(now));
+        let timer = if self.rested {
+            timer
+        } else {
+            Some(timer.map_or(FIRST_REST, |timer| timer.min(FIRST_REST)))
+        };
         let look = self
             .awaits_emptiness()
             .then(|| (self.looked_at + LOOK).saturating_duration_since(now));
@@ -237,7 +254,14 @@ impl<'a> Drive<'a> {
         match token {
             SIGNALS => self.on_signals(),
             CONTROL => self.on_line(),
-            CGROUP | WATCHED => self.child_news = true,
+            CGROUP => {
+                // Reading it is what makes it quiet again.
+                if let Some(cgroup) = &self.custody.tree.cgroup {
+                    let _ = cgroup.populated();
+                }
+                self.child_news = true;
+            }
+            WATCHED => self.child_news = true,
             token if token >= SINKS => self.on_room(usize::try_from(token - SINKS).unwrap_or(0)),
             token => self.on_output(usize::try_from(token - SOURCES).unwrap_or(0)),
         }
@@ -305,7 +329,7 @@ impl<'a> Drive<'a> {
                 from_terminal,
             } => self.stop_asked(signal, sender, from_terminal, now),
             ToGuardian::Forward { signal } => {
-                if let (Some(leader), None) = (self.custody.leader, self.life.end()) {
+                if let (Some(leader), None) = (self.custody.leader(), self.life.end()) {
                     let _ = signal_own_child(leader, signal.number());
                 }
             }
@@ -417,7 +441,7 @@ impl<'a> Drive<'a> {
     }
 
     fn on_child(&mut self, pid: Pid, status: Status) {
-        if self.custody.leader != Some(pid) {
+        if self.custody.leader() != Some(pid) {
             return;
         }
         match status {
@@ -660,19 +684,21 @@ impl<'a> Drive<'a> {
         }
         custody.account.spared = custody.tree.take_spared();
         say_how_it_ended(custody, &outcome);
-        let output = custody.output();
-        let report = custody.account.report(
-            &custody.spec,
-            &custody.run_id,
-            &outcome,
-            &mut custody.tree,
-            output,
-            timers.paused_for(now),
-            now,
-        );
-        if let Some(file) = custody.report.take() {
+        let report = (custody.report.is_some() || custody.reports_over_line).then(|| {
+            let output = custody.output();
+            let paused = timers.paused_for(now);
+            let Custody {
+                account,
+                spec,
+                run_id,
+                tree,
+                ..
+            } = &mut *custody;
+            account.report(spec, run_id, &outcome, tree, output, paused, now)
+        });
+        if let (Some(file), Some(report)) = (custody.report.take(), &report) {
             let path = file.path().to_owned();
-            if let Err(error) = file.write(&report) {
+            if let Err(error) = file.write(report) {
                 custody.say(&format!(
                     "cannot write the report `{}`: {error}",
                     path.display()
@@ -680,6 +706,7 @@ impl<'a> Drive<'a> {
             }
         }
         Ended {
+            exit_status: exit_code::of(&outcome),
             die_of: die_of(custody.terminal, &outcome),
             drains_on: custody.relay.sources.iter().any(|source| source.fd().is_some()),
             report,
@@ -698,8 +725,10 @@ pub(crate) struct Ended {
     pub(crate) die_of: Option<Signal>,
     /// Somebody still writes to the run's pipes.
     pub(crate) drains_on: bool,
-    /// The truth.
-    pub(crate) report: Report,
+    /// What the front exits with.
+    pub(crate) exit_status: u8,
+    /// The truth, where somebody wants it.
+    pub(crate) report: Option<Report>,
     /// The line to the front, if it still listens.
     pub(crate) line: Option<Line>,
 }

@@ -76,7 +76,7 @@ pub fn run(spec: Spec, report: Option<&Path>) -> Result<FrontEnd, EngineError> {
     let guardian = match fork_single_threaded() {
         Ok(Side::Child) => {
             drop((line, signals));
-            guardian::guard(custody, far_end, false)
+            guardian::guard(custody, far_end)
         }
         Ok(Side::Parent(guardian)) => guardian,
         Err(error) => {
@@ -318,7 +318,7 @@ impl Front {
 
     fn on_message(&mut self, message: FromGuardian, desk: &mut Desk) -> Option<FrontEnd> {
         match message {
-            FromGuardian::Started { leader } => self.custody.leader = Pid::from_raw(leader),
+            FromGuardian::Started { .. } => {}
             FromGuardian::LeaderStopped => desk.on_leader_stopped(&mut |message| {
                 self.line.say(&message);
             }),
@@ -353,7 +353,7 @@ impl Front {
         subreaper::set_name(guardian_name());
         let ended = Drive::new(&mut self.custody, Host::Front(desk), signals)?.run_from_middle();
         let end = FrontEnd {
-            exit_status: ended.report.exit_status,
+            exit_status: ended.exit_status,
             die_of: ended.die_of,
         };
         self.custody.clean_up();

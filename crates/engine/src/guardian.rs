@@ -24,9 +24,9 @@ use crate::tree::GUARDIAN_NAME;
 
 /// Becomes the guardian of `custody` and never returns to the caller's code: the exit
 /// status of this process says nothing, the line says everything.
-pub(crate) fn guard(mut custody: Custody, line: Line, wants_report: bool) -> ! {
+pub(crate) fn guard(mut custody: Custody, line: Line) -> ! {
     match begin(&mut custody, line) {
-        Ok(ended) => end(custody, ended, wants_report),
+        Ok(ended) => end(custody, ended),
         Err(error) => {
             custody.say(&crate::tree::chain(&error));
             custody.discard();
@@ -55,14 +55,14 @@ fn begin(custody: &mut Custody, line: Line) -> Result<Ended, EngineError> {
     Ok(Drive::new(custody, Host::Guardian(line), &signals)?.run_from_start())
 }
 
-fn end(mut custody: Custody, ended: Ended, wants_report: bool) {
+fn end(mut custody: Custody, ended: Ended) {
     let Ended {
+        exit_status,
         die_of,
         drains_on,
         report,
         line,
     } = ended;
-    let exit_status = report.exit_status;
     if let Some(line) = line {
         let done = |report| FromGuardian::Done {
             exit_status,
@@ -70,7 +70,7 @@ fn end(mut custody: Custody, ended: Ended, wants_report: bool) {
             drains_on,
             report,
         };
-        let whole = wants_report.then(|| Box::new(report));
+        let whole = report.filter(|_| custody.reports_over_line).map(Box::new);
         if !line.say(&done(whole)) {
             // Too long for a message of at most MAX_MESSAGE: the file has it whole.
             const { assert!(MAX_MESSAGE > 1024) };

@@ -12,6 +12,7 @@ pub mod limits;
 pub mod pipe;
 pub mod procfs;
 pub mod reap;
+pub mod shared;
 pub mod signals;
 pub mod spawn;
 pub mod stage;

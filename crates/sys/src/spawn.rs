@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use rustix::process::Pid;
 
+use crate::shared::SharedNumber;
 use crate::stage::Stage;
 
 /// Descriptors that are handed to the child are first moved to or above this number, so
@@ -57,6 +58,16 @@ pub struct Credentials {
     pub groups: Vec<u32>,
 }
 
+/// How the child gets into its cgroup.
+#[derive(Debug, Clone, Copy)]
+pub enum Join<'a> {
+    /// Born into this cgroup directory (clone(2), CLONE_INTO_CGROUP).
+    Birth(BorrowedFd<'a>),
+    /// By writing to this open `cgroup.procs`. Works also where a cgroup was killed before,
+    /// but waits for a grace period of the whole machine: 10 ms and more.
+    Write(BorrowedFd<'a>),
+}
+
 /// Everything about the child but its program.
 #[derive(Debug)]
 pub struct Surroundings<'a> {
@@ -74,8 +85,8 @@ pub struct Surroundings<'a> {
     pub limits: &'a [Limit],
     /// Its process group.
     pub group: Group,
-    /// An open `cgroup.procs` to join by.
-    pub cgroup_procs: Option<BorrowedFd<'a>>,
+    /// The cgroup to be in.
+    pub cgroup: Option<Join<'a>>,
     /// Its standard input, output and error.
     pub stdio: [BorrowedFd<'a>; 3],
     /// Other descriptors to keep under their numbers.
@@ -156,6 +167,7 @@ pub struct Launch {
     nice: Option<i32>,
     limits: Vec<Limit>,
     group: Group,
+    cgroup_directory: Option<OwnedFd>,
     cgroup_procs: Option<OwnedFd>,
     stdio: [OwnedFd; 3],
     keep: Vec<RawFd>,
@@ -223,7 +235,14 @@ impl Launch {
             nice: around.nice,
             limits: around.limits.to_vec(),
             group: around.group,
-            cgroup_procs: around.cgroup_procs.map(park).transpose()?,
+            cgroup_directory: match around.cgroup {
+                Some(Join::Birth(directory)) => Some(park(directory)?),
+                Some(Join::Write(_)) | None => None,
+            },
+            cgroup_procs: match around.cgroup {
+                Some(Join::Write(procs)) => Some(park(procs)?),
+                Some(Join::Birth(_)) | None => None,
+            },
             stdio: [park(stdin)?, park(stdout)?, park(stderr)?],
             keep: around.keep.to_vec(),
             stage: AtomicU32::new(Stage::Begin as u32),
@@ -233,32 +252,30 @@ impl Launch {
 
     /// Starts it and returns its process id, once its exec has succeeded.
     ///
-    /// The calling thread stands still until then; the child is not waited for.
+    /// The calling thread stands still until then; the child is not waited for. The kernel
+    /// writes its id to `told` before it runs, so that whoever shares that number knows of
+    /// it even if this process is killed meanwhile.
     ///
     /// # Errors
     /// [`SpawnError`] names the step. After an error there is no child.
-    pub fn start(&self) -> Result<Pid, SpawnError> {
-        // The child uses little: a few frames of raw system calls.
-        let mut stack = vec![0u128; 4096];
-        let top = stack.as_mut_ptr_range().end.cast::<libc::c_void>();
-        let me = ptr::from_ref(self).cast_mut().cast::<libc::c_void>();
+    pub fn start(&self, told: &SharedNumber) -> Result<Pid, SpawnError> {
         let blocked = crate::signals::block_everything();
-        // SAFETY: the child runs `child_main` on `stack`, which outlives it there because
-        // CLONE_VFORK keeps this thread here until the child has exec'd or ended; `me`
-        // points to `self`, which is borrowed for as long; the child only writes to the
-        // two atomics. Signals are blocked, so no handler runs in the shared memory.
-        let pid = unsafe {
-            libc::clone(
-                child_main,
-                top,
-                libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
-                me,
-            )
+        let (pid, clone_error) = match self.clone_child(told) {
+            Ok(pid) => (pid, None),
+            Err(error) => (0, Some(error)),
         };
-        let clone_error = io::Error::last_os_error();
         blocked.restore();
-        let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else {
-            return Err(SpawnError::Clone(clone_error));
+        if let Some(error) = clone_error {
+            return Err(match &self.cgroup_directory {
+                Some(_) => SpawnError::Step {
+                    stage: Stage::JoinCgroup,
+                    error,
+                },
+                None => SpawnError::Clone(error),
+            });
+        }
+        let Some(pid) = Pid::from_raw(pid) else {
+            return Err(SpawnError::Clone(io::Error::from_raw_os_error(libc::ESRCH)));
         };
         let stage = Stage::from_number(self.stage.load(Ordering::Acquire));
         let errno = self.errno.load(Ordering::Acquire);
@@ -275,12 +292,124 @@ impl Launch {
         })
     }
 
+    /// Makes the child, which runs `child_main`, and returns once it has exec'd or ended.
+    fn clone_child(&self, told: &SharedNumber) -> io::Result<libc::pid_t> {
+        // The child uses little: a few frames of raw system calls.
+        let mut stack = vec![0u128; 2048];
+        let me = ptr::from_ref(self).cast_mut().cast::<libc::c_void>();
+        if let Some(directory) = &self.cgroup_directory {
+            return birth::clone_into(&mut stack, directory.as_fd(), told, child_main, me);
+        }
+        let top = stack.as_mut_ptr_range().end.cast::<libc::c_void>();
+        // SAFETY: the child runs `child_main` on `stack`, which outlives it there because
+        // CLONE_VFORK keeps this thread here until the child has exec'd or ended; `me`
+        // points to `self`, which is borrowed for as long; the child only writes to the
+        // two atomics. Signals are blocked, so no handler runs in the shared memory.
+        let pid = unsafe {
+            libc::clone(
+                child_main,
+                top,
+                libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PARENT_SETTID | libc::SIGCHLD,
+                me,
+                told.address(),
+            )
+        };
+        if pid < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(pid)
+    }
+
     /// The program file that exec is tried with first, for messages.
     #[must_use]
     pub fn program(&self) -> &OsStr {
         self.candidates
             .first()
             .map_or(OsStr::new(""), |path| OsStr::from_bytes(path.as_bytes()))
+    }
+}
+
+/// Being born into a cgroup: clone3(2), which the C library does not wrap.
+#[cfg(target_arch = "x86_64")]
+mod birth {
+    use std::io;
+    use std::os::fd::{AsRawFd, BorrowedFd};
+
+    use crate::shared::SharedNumber;
+
+    /// linux/sched.h; the C library's binding of it is too narrow.
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+    /// As `clone(CLONE_VM | CLONE_VFORK)`, into the cgroup of `directory`.
+    ///
+    /// # Errors
+    /// As clone(2): EACCES outside a delegated cgroup, ENOSYS or EPERM in old containers.
+    pub(super) fn clone_into(
+        stack: &mut [u128],
+        directory: BorrowedFd<'_>,
+        told: &SharedNumber,
+        entry: extern "C" fn(*mut libc::c_void) -> libc::c_int,
+        argument: *mut libc::c_void,
+    ) -> io::Result<libc::pid_t> {
+        // SAFETY: all zeroes are a valid `clone_args`.
+        let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+        args.flags = (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PARENT_SETTID) as u64
+            | CLONE_INTO_CGROUP;
+        args.parent_tid = told.address() as u64;
+        args.exit_signal = libc::SIGCHLD as u64;
+        args.stack = stack.as_mut_ptr() as u64;
+        args.stack_size = size_of_val(stack) as u64;
+        args.cgroup = directory.as_raw_fd() as u64;
+        let result: i64;
+        // SAFETY: in the parent the system call returns as any other, with rcx and r11 lost.
+        // The child begins after it with the same registers but on `stack`, whose end is
+        // aligned to 16 bytes, calls `entry`, which never returns, and so never sees our
+        // frame. CLONE_VFORK keeps this thread, and with it `stack`, here meanwhile.
+        unsafe {
+            std::arch::asm!(
+                "syscall",
+                "test rax, rax",
+                "jnz 2f",
+                "xor ebp, ebp",
+                "mov rdi, r13",
+                "call r12",
+                "ud2",
+                "2:",
+                inlateout("rax") libc::SYS_clone3 => result,
+                in("rdi") &raw const args,
+                in("rsi") size_of::<libc::clone_args>(),
+                in("r12") entry,
+                in("r13") argument,
+                lateout("rcx") _,
+                lateout("r11") _,
+            );
+        }
+        if result < 0 {
+            return Err(io::Error::from_raw_os_error(i32::try_from(-result).unwrap_or(0)));
+        }
+        libc::pid_t::try_from(result).map_err(|_| io::Error::from_raw_os_error(libc::ERANGE))
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod birth {
+    use std::io;
+    use std::os::fd::BorrowedFd;
+
+    use crate::shared::SharedNumber;
+
+    /// Not known how on this architecture: the caller joins by writing instead.
+    ///
+    /// # Errors
+    /// Always ENOSYS.
+    pub(super) fn clone_into(
+        _stack: &mut [u128],
+        _directory: BorrowedFd<'_>,
+        _told: &SharedNumber,
+        _entry: extern "C" fn(*mut libc::c_void) -> libc::c_int,
+        _argument: *mut libc::c_void,
+    ) -> io::Result<libc::pid_t> {
+        Err(io::Error::from_raw_os_error(libc::ENOSYS))
     }
 }
 

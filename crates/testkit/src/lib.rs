@@ -1,1 +1,20 @@
-//! Room under construction.
+//! Hostile children, and a world to run them in. For tests only.
+//!
+//! - [`hostile`]: a program that misbehaves on command, in every way that is known to make
+//!   a supervisor lose, hang on or forget a process;
+//! - [`world`]: a place for one test, with everything that starts in it marked, so that what
+//!   is left afterwards can be found, named and ended;
+//! - [`run`]: `ward run` from the outside: start it, signal it, read it, judge its report;
+//! - [`terminal`]: a person at a pseudo-terminal.
+
+#![forbid(unsafe_code)]
+
+pub mod controlgroup;
+pub mod hostile;
+pub mod patience;
+pub mod processes;
+pub mod programs;
+pub mod run;
+pub mod terminal;
+pub mod truth;
+pub mod world;

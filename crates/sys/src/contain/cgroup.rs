@@ -1,8 +1,8 @@
 //! A cgroup v2 directory for one run (cgroups(7), the kernel's cgroup-v2 document).
 //!
 //! Made fresh each time and never reused: a cgroup that `cgroup.kill` was written to kills
-//! processes that are cloned into it afterwards. A process enters by writing `0` to
-//! `cgroup.procs` itself, which is not subject to that.
+//! processes that are cloned into it, or out of it, afterwards. Entering by a write to
+//! `cgroup.procs` is not subject to that, but takes the kernel a grace period.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -121,7 +121,7 @@ fn mount_from_mountinfo() -> Option<(PathBuf, String)> {
 #[derive(Debug)]
 pub struct Cgroup {
     path: PathBuf,
-    procs: File,
+    directory: File,
     events: File,
 }
 
@@ -133,18 +133,11 @@ impl Cgroup {
     pub fn create(parent: &Path, name: &str) -> Result<Self, CgroupError> {
         let path = parent.join(name);
         fs::create_dir(&path).map_err(io_error("making", &path))?;
-        let open = |file: &str, write: bool| {
-            let file = path.join(file);
-            File::options()
-                .read(!write)
-                .write(write)
-                .open(&file)
-                .map_err(io_error("opening", &file))
-        };
-        match (open("cgroup.procs", true), open("cgroup.events", false)) {
-            (Ok(procs), Ok(events)) => Ok(Self {
+        let open = |file: &Path| File::open(file).map_err(io_error("opening", file));
+        match (open(&path), open(&path.join("cgroup.events"))) {
+            (Ok(directory), Ok(events)) => Ok(Self {
                 path,
-                procs,
+                directory,
                 events,
             }),
             (Err(error), _) | (_, Err(error)) => {
@@ -160,10 +153,18 @@ impl Cgroup {
         &self.path
     }
 
-    /// Its `cgroup.procs`, open for joining.
+    /// Its directory, for being born into it.
     #[must_use]
-    pub fn procs(&self) -> BorrowedFd<'_> {
-        self.procs.as_fd()
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// Its `cgroup.procs`, for joining.
+    ///
+    /// # Errors
+    /// When it cannot be opened for writing.
+    pub fn open_procs(&self) -> io::Result<File> {
+        File::options().write(true).open(self.path.join("cgroup.procs"))
     }
 
     /// Its `cgroup.events`, which polls with POLLPRI when it changes; late by up to 20 ms.
