@@ -98,8 +98,6 @@ fn no_command_or_two_of_them() -> Result {
         (&["run", "--script", "/"], &["/"]),
         (&["run", "--shell"], &["--shell"]),
         (&["run", "--shell", "true", "--script", &script], &["--script"]),
-        (&["run", "--shell-path", "/bin/sh", "--", "true"], &["--shell-path"]),
-        (&["run", "--no-prelude", "--", "true"], &["--no-prelude"]),
         (&["rnu", "--", "true"], &["rnu", "run"]),
     ];
     let mut wrong = Vec::new();

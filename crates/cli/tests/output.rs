@@ -126,23 +126,20 @@ fn a_pipe_that_does_not_block() -> Result {
 fn a_reader_that_takes_its_time() -> Result {
     let world = world!()?;
     let (mut reader, writer) = std::io::pipe()?;
-    let bytes = 400_000;
-    let mut running = world.ward().stdout(writer).hostile(&["random-bytes", "7", "400000", "0"]).start()?;
+    // More than all the pipes in between hold.
+    let bytes = 6_000_000;
+    let mut running = world.ward().stdout(writer).hostile(&["random-bytes", "7", "6000000", "0"]).start()?;
     let mut got = Vec::new();
     let mut piece = vec![0; 9973];
     // Nobody reads until the pipes are full all along and the command waits.
     let signed = running.await_signatures(1)?[0];
-    wait_until("the writer to wait", || {
-        fs::read_to_string(format!("/proc/{signed}/wchan")).is_ok_and(|place| place.contains("pipe"))
-            || processes::look(signed).is_some_and(|seen| seen.state == 'S')
-    })?;
+    wait_until("the writer to wait", || processes::look(signed).is_some_and(|seen| seen.state == 'S'))?;
     loop {
         let count = reader.read(&mut piece)?;
         if count == 0 {
             break;
         }
         got.extend_from_slice(&piece[..count]);
-        std::thread::yield_now();
     }
     same("stdout", &got, &random_bytes(7, bytes))?;
     running.finish()?.judge(0)?;
@@ -326,7 +323,8 @@ fn a_log_on_a_full_disk_costs_nothing_but_the_log() -> Result {
     let lines: String = (1..=5000).map(numbered_line).collect();
     same("stdout", &ended.stdout, lines.as_bytes())?;
     assert_eq!(report.output.log_lost_bytes, lines.len() as u64);
-    assert!(ended.wards_words().contains("/dev/full"), "{}", ended.err());
+    let words = ended.wards_words();
+    assert!(words.contains("log") && words.contains("No space left"), "{words}");
     Ok(())
 }
 
@@ -364,7 +362,8 @@ fn a_spared_writer_goes_on() -> Result {
         ended.wards.clear();
         let report = ended.judge(9)?;
         assert_eq!(pids(&report.spared), [writer].into(), "{report:#?}");
-        assert_eq!(report.spared.processes[0].why.as_deref(), Some("BUILD_ID"));
+        let why = report.spared.processes[0].why.as_deref().context("no reason")?;
+        assert!(why.contains("BUILD_ID"), "{why}");
         assert_eq!(report.spared.processes[0].holds, ["stdout", "stderr"]);
         assert_eq!((report.cause, report.left_over.count, report.told.count), (None, 0, 0));
 
@@ -402,10 +401,13 @@ fn nobody_is_spared_if_nobody_may_be() -> Result {
     Ok(())
 }
 
+/// Name and value.
+type Variable = (&'static str, &'static str);
+
 /// Which changed variable means what: given to ward, seen in the process, spared or not.
 #[test]
 fn who_asks_to_be_spared() -> Result {
-    let rows: &[(&[(&str, &str)], &str, Option<&str>)] = &[
+    let rows: &[(&[Variable], &str, Option<&str>)] = &[
         (&[], "BUILD_ID=dontKillMe", Some("BUILD_ID")),
         (&[], "BUILD_ID=17", None),
         (&[("BUILD_ID", "17")], "BUILD_ID=18", Some("BUILD_ID")),
@@ -438,7 +440,11 @@ fn who_asks_to_be_spared() -> Result {
             ended.wards.clear();
             let report = ended.judge(9)?;
             let why = report.spared.processes.first().and_then(|process| process.why.as_deref());
-            if why != *spared || alive.len() != usize::from(spared.is_some()) {
+            let right = match (why, spared) {
+                (Some(why), Some(name)) => why.contains(name),
+                (why, name) => why.is_none() && name.is_none(),
+            };
+            if !right || alive.len() != usize::from(spared.is_some()) {
                 wrong.push(format!("{given:?} {changed}: {why:?}, not {spared:?}; alive {alive:?}"));
             }
         }

@@ -15,7 +15,7 @@ use ward_model::exit_code;
 use ward_model::life::{Action, CauseKind, End, Event, Life, Outcome, State, StopRequest, Timer};
 use ward_model::report::{Failure, Report, Sender};
 use ward_model::signal::Signal;
-use ward_model::wire::{FromGuardian, ToGuardian};
+use ward_model::wire::{FromGuardian, Origin, ToGuardian};
 use ward_sys::Pid;
 use ward_sys::contain::process::signal_own_child;
 use ward_sys::contain::subreaper;
@@ -75,6 +75,10 @@ pub(crate) struct Drive<'a> {
     outcome: Option<Outcome>,
     /// Whether there was a moment without anything to do.
     rested: bool,
+    /// The stop signal that the user at the terminal sent.
+    keyboard_stop: Option<Signal>,
+    /// Which sinks are watched for room.
+    awaiting_room: Vec<bool>,
 }
 
 impl<'a> Drive<'a> {
@@ -108,6 +112,8 @@ impl<'a> Drive<'a> {
             looked_at: now,
             outcome: None,
             rested: false,
+            keyboard_stop: None,
+            awaiting_room: Vec::new(),
         };
         drive.watch(drive.signals, SIGNALS, EventFlags::IN);
         if let Host::Guardian(line) = &drive.host {
@@ -172,8 +178,7 @@ impl<'a> Drive<'a> {
             stage => stage.describe().to_owned(),
         };
         let why = match error {
-            SpawnError::Step { error, .. } => error.to_string(),
-            SpawnError::Clone(error) => error.to_string(),
+            SpawnError::Step { error, .. } | SpawnError::Clone(error) => plain(error),
             SpawnError::Nul(_) | SpawnError::KilledAtBirth { .. } => error.to_string(),
         };
         self.custody.account.failure = Some(Failure {
@@ -196,6 +201,7 @@ impl<'a> Drive<'a> {
         let mut ready = Vec::with_capacity(32);
         loop {
             self.settle();
+            self.await_room();
             if let Some(outcome) = self.outcome {
                 return self.finish(outcome);
             }
@@ -255,9 +261,11 @@ impl<'a> Drive<'a> {
             SIGNALS => self.on_signals(),
             CONTROL => self.on_line(),
             CGROUP => {
-                // Reading it is what makes it quiet again.
-                if let Some(cgroup) = &self.custody.tree.cgroup {
-                    let _ = cgroup.populated();
+                // Reading it is what makes it quiet again; removed by somebody, it never is.
+                if let Some(cgroup) = &self.custody.tree.cgroup
+                    && cgroup.populated().is_err()
+                {
+                    let _ = epoll::delete(&self.epoll, cgroup.events());
                 }
                 self.child_news = true;
             }
@@ -278,7 +286,9 @@ impl<'a> Drive<'a> {
                 Host::Guardian(_) => Vec::new(),
                 Host::Front(desk) => {
                     let mut messages = Vec::new();
-                    desk.on_signal(received, &mut |message| messages.push(message));
+                    desk.on_signal(received, self.custody.leader().is_some(), &mut |message| {
+                        messages.push(message);
+                    });
                     messages
                 }
             };
@@ -326,8 +336,8 @@ impl<'a> Drive<'a> {
             ToGuardian::Stop {
                 signal,
                 sender,
-                from_terminal,
-            } => self.stop_asked(signal, sender, from_terminal, now),
+                origin,
+            } => self.stop_asked(signal, sender, origin, now),
             ToGuardian::Forward { signal } => {
                 if let (Some(leader), None) = (self.custody.leader(), self.life.end()) {
                     let _ = signal_own_child(leader, signal.number());
@@ -353,13 +363,17 @@ impl<'a> Drive<'a> {
         &mut self,
         signal: Signal,
         sender: Option<Sender>,
-        from_terminal: bool,
+        origin: Origin,
         now: Instant,
     ) {
-        let keyboard = from_terminal && (signal == Signal::INT || signal == Signal::QUIT);
+        let keyboard =
+            origin != Origin::Process && (signal == Signal::INT || signal == Signal::QUIT);
         // The keyboard speaks to the command, which may well do something else than end.
-        if keyboard && self.life.end().is_none() {
+        if keyboard && origin == Origin::Terminal && self.life.end().is_none() {
             return;
+        }
+        if keyboard {
+            self.keyboard_stop = Some(signal);
         }
         let last = self.custody.account.last_stop(now);
         let again = last.is_some();
@@ -376,20 +390,15 @@ impl<'a> Drive<'a> {
             notice::again(signal)
         } else {
             let allowed = self.custody.spec.policy.grace;
-            notice::requested(&name, signal, sender.as_ref(), from_terminal, allowed)
+            notice::requested(&name, signal, sender.as_ref(), origin, allowed)
         };
         self.custody.notice(&text);
-        if from_terminal && self.custody.terminal != Terminal::None {
-            self.told_by_terminal();
+        if let (Origin::Terminal, Terminal::Shared(group)) = (origin, self.custody.terminal) {
+            let group = group.as_raw_nonzero().get();
+            self.custody.tree.told_by_terminal(group);
         }
         self.events
             .push_back(Event::StopRequested(StopRequest::Signal(signal)));
-    }
-
-    fn told_by_terminal(&mut self) {
-        if let Terminal::Shared(group) = self.custody.terminal {
-            self.custody.tree.told_by_terminal(group.as_raw_nonzero().get());
-        }
     }
 
     /// Reaps, looks whether the tree is empty, fires timers and feeds the machine, until
@@ -434,6 +443,10 @@ impl<'a> Drive<'a> {
                 }
             }
         }
+        // The guardian took the leader's status with it, after it had reaped the leader.
+        if self.no_children && self.life.end().is_none() && self.custody.account.guardian_lost {
+            self.leader_ended(End::Unknown);
+        }
         if self.life.state() == State::Killing && !self.no_children {
             // Each death hands us the next generation.
             let _ = self.custody.tree.kill_children();
@@ -454,7 +467,8 @@ impl<'a> Drive<'a> {
                 });
             }
             Status::Stopped(_) => {
-                if self.custody.terminal == Terminal::Pseudo {
+                // Unless it was we who stopped it.
+                if self.custody.terminal == Terminal::Pseudo && !self.timers.paused() {
                     self.tell_front(&FromGuardian::LeaderStopped);
                 }
             }
@@ -577,11 +591,28 @@ impl<'a> Drive<'a> {
         self.child_news = true;
     }
 
+    /// Watches sinks that have something to write and no room for it.
+    fn await_room(&mut self) {
+        self.awaiting_room.resize(self.custody.relay.sinks.len(), false);
+        for index in 0..self.awaiting_room.len() {
+            let sink = &self.custody.relay.sinks[index];
+            if sink.pending() > 0 && !sink.closed() && !self.awaiting_room[index] {
+                self.awaiting_room[index] = true;
+                self.watch(sink, SINKS + index as u64, EventFlags::OUT);
+            }
+        }
+    }
+
     fn on_room(&mut self, sink: usize) {
+        if let Some(awaiting) = self.awaiting_room.get_mut(sink) {
+            *awaiting = false;
+        }
         let relay = &mut self.custody.relay;
         if let Some(sink) = relay.sinks.get_mut(sink) {
             let _ = epoll::delete(&self.epoll, &*sink);
-            let _ = sink.flush();
+            if sink.flush().is_err() {
+                sink.close();
+            }
         }
         for index in 0..self.custody.relay.sources.len() {
             if self.custody.relay.sink_of(index) == sink {
@@ -608,21 +639,18 @@ impl<'a> Drive<'a> {
             self.last_output = Instant::now();
         }
         match flow {
-            Flow::Open => {
-                if self.draining && !self.custody.relay.is_dry(index) {
-                    // Its turn comes again at once: the source is readable.
-                }
-            }
+            Flow::Open => {}
             Flow::Blocked => {
                 if let Some(fd) = self.custody.relay.sources[index].fd() {
                     let _ = epoll::delete(&self.epoll, fd);
                 }
                 let sink = self.custody.relay.sink_of(index);
-                self.watch(
-                    &self.custody.relay.sinks[sink],
-                    SINKS + sink as u64,
-                    EventFlags::OUT,
-                );
+                self.await_room();
+                if !self.awaiting_room[sink] {
+                    self.awaiting_room[sink] = true;
+                    let to = &self.custody.relay.sinks[sink];
+                    self.watch(to, SINKS + sink as u64, EventFlags::OUT);
+                }
             }
             Flow::Ended => {}
             Flow::Refused => self.tell_front(&FromGuardian::StreamRefused {
@@ -671,6 +699,7 @@ impl<'a> Drive<'a> {
             host,
             line_open,
             timers,
+            keyboard_stop,
             ..
         } = self;
         let now = Instant::now();
@@ -707,7 +736,7 @@ impl<'a> Drive<'a> {
         }
         Ended {
             exit_status: exit_code::of(&outcome),
-            die_of: die_of(custody.terminal, &outcome),
+            die_of: die_of(custody.terminal, keyboard_stop, &outcome),
             drains_on: custody.relay.sources.iter().any(|source| source.fd().is_some()),
             report,
             line: match host {
@@ -733,7 +762,10 @@ pub(crate) struct Ended {
     pub(crate) line: Option<Line>,
 }
 
-fn die_of(terminal: Terminal, outcome: &Outcome) -> Option<Signal> {
+fn die_of(terminal: Terminal, stop: Option<Signal>, outcome: &Outcome) -> Option<Signal> {
+    if stop.is_some() && outcome.stopped_before_end {
+        return stop;
+    }
     let End::Signaled { signal, .. } = outcome.end else {
         return None;
     };
@@ -761,7 +793,11 @@ fn say_how_it_ended(custody: &mut Custody, outcome: &Outcome) {
         let killed = custody.account.killed.count;
         let told = custody.account.told_count;
         if told > 0 || killed > 0 {
-            custody.notice(&notice::stopped(&name, told, cleaned_up, longest, killed));
+            let whom = match outcome.cause {
+                Some(CauseKind::LeftOver) => format!("what `{name}` left"),
+                _ => format!("`{name}`"),
+            };
+            custody.notice(&notice::stopped(&whom, told, cleaned_up, longest, killed));
         }
     }
     if custody.account.spared.count > 0 {
@@ -775,6 +811,15 @@ fn say_how_it_ended(custody: &mut Custody, outcome: &Outcome) {
     if outcome.output_cut {
         let bytes = custody.relay.undelivered();
         custody.say(&format!("nobody read the output: {bytes} bytes were given up"));
+    }
+}
+
+/// What the system says of an error, without its number.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use ward_model::report::{Report, Sender};
 use ward_model::signal::Signal;
 use ward_model::spec::Spec;
-use ward_model::wire::{FromGuardian, ToGuardian};
+use ward_model::wire::{FromGuardian, Origin, ToGuardian};
 use ward_sys::Pid;
 use ward_sys::contain::subreaper;
 use ward_sys::fork::{Side, fork_single_threaded};
@@ -153,20 +153,36 @@ impl Desk {
     }
 
     /// Turns a signal into what the guardian must know.
-    pub(crate) fn on_signal(&mut self, received: Received, say: &mut dyn FnMut(ToGuardian)) {
+    ///
+    /// `begun` says whether there was a command when it came: what the keyboard sent before
+    /// that reached nobody but us.
+    pub(crate) fn on_signal(
+        &mut self,
+        received: Received,
+        begun: bool,
+        say: &mut dyn FnMut(ToGuardian),
+    ) {
         let Some(signal) = Signal::from_number(received.signal) else {
             return;
         };
+        if received.sender.is_none() && begun && self.type_signal(signal) {
+            return;
+        }
         match signal {
             Signal::HUP | Signal::INT | Signal::QUIT | Signal::TERM => say(ToGuardian::Stop {
                 signal,
                 sender: received.sender.map(describe),
-                from_terminal: received.sender.is_none(),
+                origin: match (received.sender, begun) {
+                    (Some(_), _) => Origin::Process,
+                    (None, true) => Origin::Terminal,
+                    (None, false) => Origin::TerminalTooEarly,
+                },
             }),
             Signal::USR1 | Signal::USR2 => say(ToGuardian::Forward { signal }),
             Signal::TSTP | Signal::TTIN | Signal::TTOU => {
                 // What the keyboard stops, it stops whole: the command is in our group.
-                let stop_members = received.sender.is_some() || self.terminal != terminal_group();
+                let stopped_by_terminal = received.sender.is_none() && begun;
+                let stop_members = !stopped_by_terminal || self.terminal != terminal_group();
                 say(ToGuardian::Pause { stop_members });
                 self.give_terminal_back();
                 signals::take_default_action(signal.number());
@@ -179,6 +195,23 @@ impl Desk {
             // CONT after a STOP that we could not see coming.
             _ => self.take_terminal(),
         }
+    }
+
+    /// Types the key of a signal that the keyboard sent us before it was ours to read, so
+    /// that the command's own terminal makes of it what it would. Returns whether it did.
+    fn type_signal(&mut self, signal: Signal) -> bool {
+        let key = match signal {
+            Signal::INT => 0x03,
+            Signal::QUIT => 0x1c,
+            Signal::TSTP => 0x1a,
+            _ => return false,
+        };
+        if self.keyboard.is_none() {
+            return false;
+        }
+        self.typed.push(key);
+        self.flush_typed();
+        true
     }
 
     /// The command on its pseudo-terminal was stopped by the keyboard: the whole job is.
@@ -254,7 +287,8 @@ impl Front {
                 if received.signal == Signal::CHLD.number() {
                     self.reap();
                 } else {
-                    desk.on_signal(received, &mut |message| {
+                    let begun = self.custody.leader().is_some();
+                    desk.on_signal(received, begun, &mut |message| {
                         self.line.say(&message);
                     });
                 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ward_model::life::CauseKind;
 use ward_model::report::{Listed, Process, Sender};
 use ward_model::signal::Signal;
+use ward_model::wire::Origin;
 
 /// So many processes are named in one line.
 const NAMED: usize = 4;
@@ -73,7 +74,7 @@ pub(crate) fn requested(
     name: &str,
     signal: Signal,
     sender: Option<&Sender>,
-    from_terminal: bool,
+    origin: Origin,
     allowed: Duration,
 ) -> String {
     let by = match sender {
@@ -84,7 +85,7 @@ pub(crate) fn requested(
             ..
         }) => format!(" from {pid} `{}`", shorten(command)),
         Some(Sender { pid, uid, .. }) => format!(" from process {pid} of user {uid}"),
-        None if from_terminal => " from the terminal".to_owned(),
+        None if origin != Origin::Process => " from the terminal".to_owned(),
         None => String::new(),
     };
     format!("{signal}{by}: stopping `{name}`, {}", grace(allowed))
@@ -125,8 +126,8 @@ pub(crate) fn killing(listed: &Listed) -> String {
     )
 }
 
-pub(crate) fn stopped(name: &str, told: u64, cleaned_up: u64, longest: f64, killed: u64) -> String {
-    let mut text = format!("`{name}` is stopped: {told} {} told", plural(told));
+pub(crate) fn stopped(whom: &str, told: u64, cleaned_up: u64, longest: f64, killed: u64) -> String {
+    let mut text = format!("{whom} is stopped: {told} {} told", plural(told));
     if killed == 0 {
         text.push_str(&format!(", all ended within {}", seconds(longest)));
     } else {

@@ -62,6 +62,11 @@ impl Timers {
         self.paused_at.get_or_insert(now);
     }
 
+    /// Whether the clock stands still.
+    pub(crate) fn paused(&self) -> bool {
+        self.paused_at.is_some()
+    }
+
     /// Lets the clock go on.
     pub(crate) fn resume(&mut self, now: Instant) {
         let Some(paused_at) = self.paused_at.take() else {

@@ -25,9 +25,8 @@ pub enum ToGuardian {
         signal: Signal,
         /// By whom it was sent.
         sender: Option<Sender>,
-        /// The kernel sent it to the terminal's foreground process group, so who is in that
-        /// group has been told.
-        from_terminal: bool,
+        /// Where it came from.
+        origin: Origin,
     },
     /// Pass this signal on to the leader: it is the command's own affair.
     Forward {
@@ -44,6 +43,19 @@ pub enum ToGuardian {
         /// Continue the members too.
         continue_members: bool,
     },
+}
+
+/// Where a stop signal came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A process sent it to ward.
+    Process,
+    /// The kernel sent it to the terminal's foreground process group, so who is in that group
+    /// has been told.
+    Terminal,
+    /// The same, but before the command was in that group.
+    TerminalTooEarly,
 }
 
 /// From the guardian to the front.

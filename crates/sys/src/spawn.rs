@@ -539,9 +539,11 @@ fn become_command(launch: &Launch) -> Step {
     }
     at(Stage::CloseRest);
     close_rest(&launch.keep)?;
-    unblock_signals()?;
 
+    // From here on a signal that was sent to the command before it existed takes effect, and
+    // what it does is the command's own end.
     at(Stage::Exec);
+    unblock_signals()?;
     exec(launch)
 }
 

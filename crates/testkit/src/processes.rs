@@ -39,10 +39,11 @@ impl Seen {
         matches!(self.state, 'Z' | 'X')
     }
 
-    /// Whether it is a process of ward's own: the front or a guardian.
+    /// Whether it is a process of ward's own: the front, a guardian, or who drains the pipes
+    /// of the detached.
     #[must_use]
     pub fn is_wards_own(&self) -> bool {
-        self.name == "ward" || self.name == "ward-guardian"
+        ["ward", "ward-guardian", "ward-drain"].contains(&self.name.as_str())
     }
 }
 

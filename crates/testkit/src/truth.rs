@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use ward_model::exit_code;
-use ward_model::life::{CauseKind, End, Outcome};
+use ward_model::life::{End, Outcome};
 use ward_model::report::{FORMAT, Listed, MAX_LISTED, Report};
 
 /// Everything in a report that contradicts something else in it.
@@ -67,10 +67,6 @@ pub fn contradictions(report: &Report) -> Vec<String> {
     must(report.cause.is_some() || report.stops.is_empty(), "requests without a reason");
     must(report.cause.is_some() || !report.stopped_before_end, "stopped for no reason");
     must(report.cause.is_some() == report.times.stop_asked.is_some(), "a stop without a time, or a time without a stop");
-    must(
-        report.cause != Some(CauseKind::LeftOver) || report.left_over.count > 0,
-        "left-overs are the reason, but there are none",
-    );
     must(
         report.stops.iter().map(|stop| stop.cause).max().is_none_or(|gravest| report.cause >= Some(gravest)),
         "the reason is less grave than a request",
