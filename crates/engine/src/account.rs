@@ -128,16 +128,6 @@ impl Account {
         self.denied.extend(denied);
     }
 
-    /// Those that were told and have not been seen to end.
-    pub(crate) fn watched(&self) -> &[Watched] {
-        &self.watched
-    }
-
-    /// Those that could not be told.
-    pub(crate) fn denied(&self) -> &[Process] {
-        &self.denied
-    }
-
     /// Looks who of those that were told has ended meanwhile.
     pub(crate) fn look_at_watched(&mut self, now: Instant) {
         let Some(told_at) = self.told_at else { return };

@@ -1,12 +1,18 @@
 //! The line between front and guardian: one message per packet (unix(7), SOCK_SEQPACKET).
 //! Its end of file means that the other side is gone, however it went.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut, Seek, SeekFrom, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::fs::MemfdFlags;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ward_model::wire::MAX_MESSAGE;
@@ -41,6 +47,11 @@ impl Line {
         Ok((Self(one), Self(other)))
     }
 
+    /// Its descriptor, to be handed to another process.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.0
+    }
+
     /// Takes an inherited end.
     pub(crate) fn from_fd(fd: OwnedFd) -> Self {
         Self(fd)
@@ -65,6 +76,43 @@ impl Line {
                 Err(_) => return false,
             }
         }
+    }
+
+    /// Passes on a text of any length, in a file in memory (memfd_create(2)), and a descriptor.
+    ///
+    /// # Errors
+    /// As the system calls.
+    pub(crate) fn pass(&self, text: &[u8], other: BorrowedFd<'_>) -> io::Result<()> {
+        let memory = rustix::fs::memfd_create(c"ward-order", MemfdFlags::CLOEXEC)?;
+        let mut file = File::from(memory);
+        file.write_all(text)?;
+        file.seek(SeekFrom::Start(0))?;
+        let fds = [file.as_fd(), other];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+        let byte = [IoSlice::new(b"o")];
+        rustix::net::sendmsg(&self.0, &byte, &mut ancillary, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    /// Waits for what the other side passes on.
+    ///
+    /// # Errors
+    /// As the system calls; `UnexpectedEof` if it passes nothing.
+    pub(crate) fn receive(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut byte = [0];
+        let mut buffers = [IoSliceMut::new(&mut byte)];
+        rustix::net::recvmsg(&self.0, &mut buffers, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+        ancillary
+            .drain()
+            .find_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(mut fds) => fds.next().zip(fds.next()),
+                _ => None,
+            })
+            .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
     }
 
     /// Takes the next message without waiting. A message that cannot be understood is
@@ -109,7 +157,7 @@ mod tests {
         assert!(front.say(&"from a later version"));
         assert!(front.say(&message));
         for _ in 0..2 {
-            assert!(matches!(guardian.hear(), Heard::Message(m) if m == message));
+            assert!(matches!(guardian.hear::<ToGuardian>(), Heard::Message(m) if m == message));
         }
         drop(front);
         assert!(matches!(guardian.hear::<ToGuardian>(), Heard::Gone));

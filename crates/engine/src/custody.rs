@@ -11,6 +11,7 @@ use ward_model::report;
 use ward_model::rung::RungChoice;
 use ward_model::spec::{Spec, Stdin};
 use ward_sys::Pid;
+use ward_sys::reap::{self, Status};
 use ward_sys::shared::SharedNumber;
 use ward_sys::spawn::{self, Credentials, Group, Join, Launch, Limit, SpawnError, Surroundings};
 use ward_sys::stage::Stage;
@@ -53,6 +54,9 @@ pub(crate) struct Custody {
     pub(crate) reports_over_line: bool,
     /// The leader's process id, as both halves of the run know it.
     leader: SharedNumber,
+    /// How the leader ended, written down before it is reaped: whoever is killed then, the
+    /// other half knows.
+    leader_status: SharedNumber,
     /// What the command gets; `None` once it has it.
     stdio: Option<[OwnedFd; 3]>,
     /// The command's side of its own terminal, which the guardian's session must take.
@@ -74,6 +78,7 @@ impl Custody {
             return Err(EngineError::KeepFd(*fd));
         }
         let leader = SharedNumber::new().map_err(EngineError::system("share memory"))?;
+        let leader_status = SharedNumber::new().map_err(EngineError::system("share memory"))?;
         let run_id = new_run_id();
         spec.environment
             .push((OsString::from(WARD_RUN_ID), OsString::from(&run_id)));
@@ -135,6 +140,7 @@ impl Custody {
             tells_start: false,
             reports_over_line: false,
             leader,
+            leader_status,
             stdio: Some(streams.stdio),
             session_terminal: streams.session_terminal,
             keyboard: streams.keyboard,
@@ -246,6 +252,18 @@ impl Custody {
             },
         )?
         .start(&self.leader)
+    }
+
+    /// Writes down how the leader ended, if it has; to be called before anybody is reaped.
+    pub(crate) fn note_leader_status(&self) {
+        if let Some(number) = self.leader().and_then(reap::peek).and_then(Status::to_number) {
+            self.leader_status.set(number);
+        }
+    }
+
+    /// How the leader ended, as it was written down.
+    pub(crate) fn leader_status(&self) -> Option<Status> {
+        Status::from_number(self.leader_status.get())
     }
 
     /// Says something to people, unless they want quiet.

@@ -154,8 +154,10 @@ impl<'a> Drive<'a> {
         self.custody.account.guardian_lost = true;
         self.watch_cgroup();
         self.feed(Event::Spawned);
-        if self.custody.leader().is_none() {
-            self.leader_ended(End::Unknown);
+        match (self.custody.leader(), self.custody.leader_status()) {
+            (None, _) => self.leader_ended(End::Unknown),
+            (Some(leader), Some(status)) => self.on_child(leader, status),
+            (Some(_), None) => {}
         }
         self.child_news = true;
         self.run()
@@ -433,6 +435,9 @@ impl<'a> Drive<'a> {
 
     fn reap(&mut self) {
         self.no_children = false;
+        if self.life.end().is_none() {
+            self.custody.note_leader_status();
+        }
         loop {
             match reap::next() {
                 Reaped::Child(pid, status) => self.on_child(pid, status),
@@ -443,7 +448,7 @@ impl<'a> Drive<'a> {
                 }
             }
         }
-        // The guardian took the leader's status with it, after it had reaped the leader.
+        // The guardian was killed while it was starting the leader, which never began.
         if self.no_children && self.life.end().is_none() && self.custody.account.guardian_lost {
             self.leader_ended(End::Unknown);
         }

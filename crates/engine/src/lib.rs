@@ -1,4 +1,14 @@
 //! Custody of a process tree: start it, stream its output, stop it, learn the truth.
+//!
+//! The engine drives the pure rules of `ward-model` with the system of `ward-sys`. One loop
+//! (`drive`) serves every process of ours that has a tree in custody. It knows no command
+//! line, no configuration file and no network.
+//!
+//! - [`front::run`]: a command in the place of this process, as `ward run` has it;
+//! - [`embed::Run`]: a command under a guardian of its own, for programs that do other things
+//!   beside it;
+//! - [`shell_step::prepare`]: a script as a build step;
+//! - [`doctor::examine`]: what this host gives.
 
 #![forbid(unsafe_code)]
 
@@ -6,6 +16,7 @@ mod account;
 mod control;
 mod custody;
 mod drive;
+pub mod embed;
 pub mod doctor;
 mod error;
 pub mod front;

@@ -1,7 +1,9 @@
 //! Learning of the end of children, and letting them go.
 
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, WaitStatus, wait, waitpid};
+use rustix::process::{
+    Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, wait, waitid, waitpid,
+};
 
 /// How a child ended or stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +14,35 @@ pub enum Status {
     Signaled(i32, bool),
     /// Job control stopped it by this signal; it is still a child.
     Stopped(i32),
+}
+
+impl Status {
+    const EXITED: i32 = 1 << 16;
+    const SIGNALED: i32 = 1 << 17;
+    const CORE: i32 = 1 << 8;
+
+    /// As a number that is not 0, for a [`crate::shared::SharedNumber`]; `None` for a child
+    /// that has not ended.
+    #[must_use]
+    pub fn to_number(self) -> Option<i32> {
+        match self {
+            Self::Exited(code) => Some(Self::EXITED | i32::from(code)),
+            Self::Signaled(signal, core) => {
+                Some(Self::SIGNALED | (signal & 0xff) | if core { Self::CORE } else { 0 })
+            }
+            Self::Stopped(_) => None,
+        }
+    }
+
+    /// From a number of [`Status::to_number`].
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        let low = number & 0xff;
+        if number & Self::EXITED != 0 {
+            return u8::try_from(low).ok().map(Self::Exited);
+        }
+        (number & Self::SIGNALED != 0).then_some(Self::Signaled(low, number & Self::CORE != 0))
+    }
 }
 
 /// What asking for children gave.
@@ -54,6 +85,19 @@ pub fn next() -> Reaped {
     }
 }
 
+/// How this child ended, if it has, without taking it: it can be asked again, and by
+/// whoever inherits it should we be killed now.
+#[must_use]
+pub fn peek(pid: Pid) -> Option<Status> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let status = waitid(WaitId::Pid(pid), options).ok()??;
+    if let Some(code) = status.exit_status() {
+        return Some(Status::Exited(u8::try_from(code & 0xff).unwrap_or(u8::MAX)));
+    }
+    let signal = status.terminating_signal()?;
+    Some(Status::Signaled(signal, status.dumped()))
+}
+
 /// Waits for one child to end. `None` if it is not our child.
 #[must_use = "the child may not have been ours"]
 pub fn wait_for_status(pid: Pid) -> Option<Status> {
@@ -69,4 +113,37 @@ pub fn wait_for_status(pid: Pid) -> Option<Status> {
 /// Waits for one child to end, whatever its status.
 pub(crate) fn wait_for(pid: Pid) {
     let _ = wait_for_status(pid);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_survive_as_numbers() {
+        for status in [
+            Status::Exited(0),
+            Status::Exited(255),
+            Status::Signaled(9, false),
+            Status::Signaled(11, true),
+        ] {
+            let number = status.to_number().expect("an end");
+            assert_ne!(number, 0);
+            assert_eq!(Status::from_number(number), Some(status));
+        }
+        assert_eq!(Status::Stopped(19).to_number(), None);
+        assert_eq!(Status::from_number(0), None);
+    }
+
+    #[test]
+    fn peeking_takes_nothing() {
+        let child = std::process::Command::new("sh").args(["-c", "exit 7"]).spawn().expect("sh");
+        let pid = Pid::from_child(&child);
+        while peek(pid).is_none() {
+            std::thread::yield_now();
+        }
+        assert_eq!(peek(pid), Some(Status::Exited(7)));
+        assert_eq!(wait_for_status(pid), Some(Status::Exited(7)));
+        assert_eq!(peek(pid), None);
+    }
 }

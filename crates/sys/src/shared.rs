@@ -44,6 +44,11 @@ impl SharedNumber {
         self.number().load(Ordering::Acquire)
     }
 
+    /// Sets it.
+    pub fn set(&self, value: i32) {
+        self.number().store(value, Ordering::Release);
+    }
+
     /// Where the kernel may write it.
     pub(crate) fn address(&self) -> *mut libc::pid_t {
         self.0.as_ptr().cast()
