@@ -234,7 +234,10 @@ fn usage(cgroup: Option<&Cgroup>, oom_kills: Option<u64>) -> Usage {
         let micros = cgroup?.counter("cpu.stat", key)?;
         Some(round(Duration::from_micros(micros)))
     };
-    let counted = micros("user_usec ").zip(micros("system_usec "));
+    // The kernel adds to a cgroup's account late; what was reaped has been counted already.
+    let counted = micros("user_usec ")
+        .zip(micros("system_usec "))
+        .filter(|(user, system)| user + system >= round(reaped.user + reaped.system));
     let (cpu_user, cpu_system) = counted.unwrap_or((round(reaped.user), round(reaped.system)));
     let io = |key| cgroup.and_then(|cgroup| cgroup.sum("io.stat", key));
     Usage {

@@ -799,8 +799,8 @@ fn say_how_it_ended(custody: &mut Custody, outcome: &Outcome) {
         let told = custody.account.told_count;
         if told > 0 || killed > 0 {
             let whom = match outcome.cause {
-                Some(CauseKind::LeftOver) => format!("what `{name}` left"),
-                _ => format!("`{name}`"),
+                Some(CauseKind::LeftOver) => format!("what {name} left"),
+                _ => name,
             };
             custody.notice(&notice::stopped(&whom, told, cleaned_up, longest, killed));
         }

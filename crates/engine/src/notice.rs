@@ -88,7 +88,7 @@ pub(crate) fn requested(
         None if origin != Origin::Process => " from the terminal".to_owned(),
         None => String::new(),
     };
-    format!("{signal}{by}: stopping `{name}`, {}", grace(allowed))
+    format!("{signal}{by}: stopping {name}, {}", grace(allowed))
 }
 
 pub(crate) fn again(signal: Signal) -> String {
@@ -103,12 +103,12 @@ pub(crate) fn limit(name: &str, cause: CauseKind, limit: Duration, allowed: Dura
         | CauseKind::Requested
         | CauseKind::FrontLost => format!("has run for {}", span(limit)),
     };
-    format!("`{name}` {what}: stopping it, {}", grace(allowed))
+    format!("{name} {what}: stopping it, {}", grace(allowed))
 }
 
 pub(crate) fn left_over(name: &str, left: &Listed, allowed: Duration) -> String {
     format!(
-        "`{name}` has ended and left {} {}: {}; stopping {}, {}",
+        "{name} has ended and left {} {}: {}; stopping {}, {}",
         left.count,
         plural(left.count),
         names(left, person),
@@ -212,7 +212,7 @@ mod tests {
                 ..Process::default()
             });
         }
-        let line = left_over("make", &left, Duration::from_secs(10));
+        let line = left_over("`make`", &left, Duration::from_secs(10));
         assert!(line.starts_with("`make` has ended and left 6 processes: 1 `sleep 600` (3s old, holds stdout), "));
         assert!(line.ends_with(" and 2 more; stopping them, 10s of grace"), "{line}");
     }

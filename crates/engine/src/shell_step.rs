@@ -89,7 +89,7 @@ pub fn prepare(
                 path: path.to_owned(),
                 source,
             })?,
-            path.display().to_string(),
+            format!("`{}`", path.display()),
         ),
         Script::Text(text) => (
             text.as_bytes().split(|byte| *byte == b'\n').next().unwrap_or_default().to_vec(),

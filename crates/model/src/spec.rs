@@ -82,14 +82,12 @@ impl Spec {
         }
     }
 
-    /// The name of the command for messages: its title, or its program.
+    /// The name of the command for messages: its title, or its program in backticks.
     #[must_use]
     pub fn name(&self) -> String {
         self.title.clone().unwrap_or_else(|| {
-            self.command
-                .first()
-                .map(|program| program.to_string_lossy().into_owned())
-                .unwrap_or_default()
+            let program = self.command.first().map(|program| program.to_string_lossy());
+            format!("`{}`", program.unwrap_or_default())
         })
     }
 }
