@@ -5,13 +5,23 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 use ward_model::quantity;
 use ward_model::signal::Signal;
 
 /// Reads the command line of this process. Ends it for `--help`, `--version` and mistakes.
 pub(crate) fn parse() -> Ward {
-    Ward::parse()
+    // Taking the description apart again would cost as much as making it: it is left to the
+    // end of the process.
+    let mut command = std::mem::ManuallyDrop::new(Ward::command());
+    let matches = match command.try_get_matches_from_mut(std::env::args_os()) {
+        Ok(matches) => std::mem::ManuallyDrop::new(matches),
+        Err(error) => error.exit(),
+    };
+    match Ward::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.format(&mut command).exit(),
+    }
 }
 
 /// Every process on a host ends exactly when it should, and never before.

@@ -8,7 +8,13 @@ mod failure;
 
 use std::process::ExitCode;
 
+use ward_sys::arena::{self, Arena};
+
+#[global_allocator]
+static ALLOCATOR: Arena = Arena;
+
 fn main() -> ExitCode {
+    arena::populate();
     let arguments = args::parse();
     match commands::run(arguments) {
         Ok(code) => code,

@@ -155,7 +155,7 @@ fn help_and_version() -> Result {
     let run = |words: &[&str]| -> anyhow::Result<std::process::Output> {
         Ok(Command::new(world.ward_program()).args(words).output()?)
     };
-    for words in [["--help"].as_slice(), &["run", "--help"], &["help", "run"], &["-h"]] {
+    for words in [["--help"].as_slice(), &["run", "--help"], &["run", "-h"], &["-h"]] {
         let output = run(words)?;
         ensure!(output.status.success() && output.stderr.is_empty(), "{words:?}: {output:?}");
         ensure!(output.stdout.len() > 200, "{words:?}");

@@ -10,10 +10,12 @@ use rustix::process::Signal;
 use ward_model::life::CauseKind;
 use ward_model::report::{Listed, Report};
 use ward_model::rung::Rung;
+use ward_testkit::hostile::WITHOUT_ITS_FIRST_THREAD;
 use ward_testkit::patience::{wait_for, wait_until};
 use ward_testkit::processes::{self, children, look};
 use ward_testkit::programs::{in_path, skipped};
 use ward_testkit::run::text;
+use ward_testkit::truth::pids;
 use ward_testkit::world;
 use ward_testkit::world::{Setting, Who, can_have, is_root, settings};
 
@@ -78,6 +80,7 @@ const STORIES: &[Story] = &[
         ensure!(report.cleaned_up.count + report.killed.count == 2, "not everybody ended");
         Ok(())
     }),
+    stays(&["undumpable"], 1, |report| counts(report, 1, 1, 0)),
     stays(&["wipe-environ"], 1, |report| counts(report, 1, 1, 0)),
     stays(&["change-user"], 1, |report| counts(report, 1, 1, 0)),
     stays(&["mixed-tree", "60"], 60, |report| counts(report, 60, 60 - DEAF, DEAF)),
@@ -248,6 +251,75 @@ fn the_outer_run_has_who_the_inner_one_lost() -> Result {
         }
         let report = ended.judge(LEFT)?;
         assert!(report.forced, "{setting:?}");
+    }
+    Ok(())
+}
+
+/// A process whose first thread has ended looks like a zombie and is none: state Z is not
+/// death.
+#[test]
+fn who_looks_dead_is_held_too() -> Result {
+    if in_path("python3").is_none() {
+        skipped("a process without its first thread", "needs python3");
+        return Ok(());
+    }
+    for setting in settings() {
+        let world = world!()?;
+        let python = ["python3", "-c", WITHOUT_ITS_FIRST_THREAD];
+        let roll = text(world.roll());
+        let mark = world.mark().to_owned();
+        // As the command itself.
+        let run = world.ward().setting(setting).options(GRACES);
+        let mut running = run.command([&python[..], &[&roll, &mark]].concat()).start()?;
+        let pid = running.await_signatures(1)?[0];
+        ensure!(look(pid).is_some_and(|seen| seen.state == 'Z' && !seen.is_zombie()));
+        ensure!(!running.is_over(), "{setting:?}: taken for dead");
+        running.signal(Signal::TERM)?;
+        let report = running.finish()?.judge(STOPPED)?;
+        assert_eq!((report.told.count, report.cleaned_up.count), (1, 1), "{setting:?}");
+
+        // As a left-over.
+        fs::write(world.roll(), "")?;
+        let script = "\"$@\" & while ! [ -s \"$0\" ]; do sleep 0.01; done; exit 9";
+        let run = world.ward().setting(setting).options(GRACES);
+        let words = [&["/bin/sh", "-c", script, &roll][..], &python, &[&roll, &mark]].concat();
+        let report = run.command(words).finish()?.judge(LEFT)?;
+        assert_eq!(pids(&report.left_over), world.signed().into_iter().collect(), "{setting:?}");
+    }
+    Ok(())
+}
+
+/// The first process of a pid namespace takes no notice of signals that it does not handle.
+#[test]
+fn a_container_within_the_run() -> Result {
+    if !is_root() || in_path("unshare").is_none() {
+        skipped("a container within the run", "needs root and unshare");
+        return Ok(());
+    }
+    for setting in settings().into_iter().filter(|setting| setting.who == Who::Myself) {
+        let world = world!()?;
+        let mut command = vec!["unshare".to_owned(), "--pid".to_owned(), "--fork".to_owned()];
+        command.extend(world.hostile(&["mixed-tree", "8"]));
+        let mut running = world.ward().setting(setting).options(GRACES).command(command).start()?;
+        running.await_signatures(8)?;
+        running.signal(Signal::TERM)?;
+        let report = running.finish()?.judge(STOPPED)?;
+        assert!(report.told.count >= 8 && report.forced, "{setting:?}: {report:#?}");
+    }
+    Ok(())
+}
+
+/// A caller's limit on descriptors is not the end of custody.
+#[test]
+fn with_few_descriptors() -> Result {
+    for setting in settings() {
+        let world = world!()?;
+        let limited = ["/bin/sh", "-c", "ulimit -n 24; exec \"$@\"", "sh"];
+        let run = world.ward().setting(setting).started_by(limited).options(GRACES);
+        let report = run.hostile_leaving(LEFT, &["sleepers", "200"]).finish()?.judge(LEFT)?;
+        assert_eq!(report.left_over.count, 200, "{setting:?}");
+        let run = world.ward().setting(setting).started_by(limited);
+        assert_eq!(run.sh("ulimit -n").finish()?.out(), "24\n", "{setting:?}");
     }
     Ok(())
 }

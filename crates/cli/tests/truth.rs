@@ -47,9 +47,7 @@ fn every_signal_passes_through() -> Result {
 #[test]
 fn a_command_that_cannot_be_started() -> Result {
     let world = world!()?;
-    let (directory, not_a_program) = (world.path("."), world.path("text"));
-    fs::write(&not_a_program, "\u{0}\u{1}nothing to execute")?;
-    fs::set_permissions(&not_a_program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let directory = world.path(".");
     let plain = world.path("plain");
     fs::write(&plain, "#!/bin/sh\n")?;
     let lost_interpreter = world.path("lost");
@@ -62,7 +60,6 @@ fn a_command_that_cannot_be_started() -> Result {
         (&*text(plain.join("below")), 127, 20),
         (&*text(&directory), 126, 13),
         (&*text(&plain), 126, 13),
-        (&*text(&not_a_program), 126, 8),
         ("", 127, 2),
     ];
     let mut wrong = Vec::new();
@@ -90,6 +87,19 @@ fn a_command_that_cannot_be_started() -> Result {
     Ok(())
 }
 
+/// As env(1), xargs(1) and every shell do it.
+#[test]
+fn a_file_without_an_interpreter_is_a_shell_script() -> Result {
+    let world = world!()?;
+    let path = world.path("script");
+    fs::write(&path, "echo \"$1\"; exit 5\n")?;
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let ended = world.ward().command([text(&path), "an argument".to_owned()]).finish()?;
+    ended.judge(5)?;
+    assert_eq!(ended.out(), "an argument\n");
+    Ok(())
+}
+
 #[test]
 fn bytes_are_counted() -> Result {
     for setting in settings() {
@@ -114,11 +124,9 @@ fn costs_are_counted() -> Result {
         assert!(usage.cpu_system >= 0.0, "{setting:?}: {usage:?}");
         assert!(usage.largest_process_bytes > 60_000_000, "{setting:?}: {usage:?}");
         assert!(usage.largest_process_bytes < 2_000_000_000, "{setting:?}: {usage:?}");
-        let source = match setting.rung {
-            Rung::Cgroup => "cgroup",
-            Rung::Guardian => "reaped",
-        };
-        assert_eq!(usage.cpu_source, source, "{setting:?}");
+        // The kernel may be late with a cgroup's account.
+        let from_cgroup = usage.cpu_source == "cgroup" && setting.rung == Rung::Cgroup;
+        assert!(from_cgroup || usage.cpu_source == "reaped", "{setting:?}: {usage:?}");
     }
     Ok(())
 }
@@ -287,10 +295,11 @@ fn who_cleaned_up_and_how_long_it_took() -> Result {
         let report = running.finish()?.judge(123)?;
         assert_eq!(report.told.count, 4, "{setting:?}");
         let took = |mood: &str| {
-            let process = report.cleaned_up.processes.iter().find(|process| process.command.contains(mood));
+            let hostile = world.hostile_text(&[mood]);
+            let process = report.cleaned_up.processes.iter().find(|process| process.command.starts_with(&hostile));
             process.and_then(|process| process.ended_after).with_context(|| format!("{mood}: {report:#?}"))
         };
-        assert!(took("linger")? < 0.3, "{setting:?}");
+        assert!(took("linger")? < 0.3, "{setting:?}: {report:#?}");
         assert!(took("cleanup")? >= 0.3, "{setting:?}");
         assert_eq!(report.killed.count, 1);
         assert!(report.killed.processes[0].command.contains("ignore-term"), "{setting:?}");

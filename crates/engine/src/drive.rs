@@ -79,6 +79,7 @@ pub(crate) struct Drive<'a> {
     keyboard_stop: Option<Signal>,
     /// Which sinks are watched for room.
     awaiting_room: Vec<bool>,
+    cgroup_watched: bool,
 }
 
 impl<'a> Drive<'a> {
@@ -114,6 +115,7 @@ impl<'a> Drive<'a> {
             rested: false,
             keyboard_stop: None,
             awaiting_room: Vec::new(),
+            cgroup_watched: false,
         };
         drive.watch(drive.signals, SIGNALS, EventFlags::IN);
         if let Host::Guardian(line) = &drive.host {
@@ -142,7 +144,6 @@ impl<'a> Drive<'a> {
                         leader: pid.as_raw_nonzero().get(),
                     });
                 }
-                self.watch_cgroup();
             }
             Err(error) => self.launch_failed(&error),
         }
@@ -152,7 +153,6 @@ impl<'a> Drive<'a> {
     /// Carries on a run whose guardian was killed.
     pub(crate) fn run_from_middle(mut self) -> Ended {
         self.custody.account.guardian_lost = true;
-        self.watch_cgroup();
         self.feed(Event::Spawned);
         match (self.custody.leader(), self.custody.leader_status()) {
             (None, _) => self.leader_ended(End::Unknown),
@@ -163,7 +163,11 @@ impl<'a> Drive<'a> {
         self.run()
     }
 
-    fn watch_cgroup(&self) {
+    /// From when on members may end without being our children, or being reaped by us.
+    fn watch_cgroup(&mut self) {
+        if std::mem::replace(&mut self.cgroup_watched, true) {
+            return;
+        }
         if let Some(cgroup) = &self.custody.tree.cgroup {
             self.watch(cgroup.events(), CGROUP, EventFlags::PRI);
         }
@@ -219,6 +223,7 @@ impl<'a> Drive<'a> {
             if ready.is_empty() && !self.rested {
                 self.rested = true;
                 self.custody.account.note_memory();
+                self.custody.tree.sweep();
             }
             // Ascending: signals and exits before requests before output.
             let mut tokens: Vec<u64> = ready.iter().map(|event| event.data.u64()).collect();
@@ -495,6 +500,8 @@ impl<'a> Drive<'a> {
         if self.life.end().is_some() && self.custody.tree.is_empty(self.no_children) {
             self.custody.account.tree_emptied(now);
             self.events.push_back(Event::TreeEmptied);
+        } else {
+            self.watch_cgroup();
         }
     }
 
@@ -657,10 +664,13 @@ impl<'a> Drive<'a> {
                     self.watch(to, SINKS + sink as u64, EventFlags::OUT);
                 }
             }
-            Flow::Ended => {}
-            Flow::Refused => self.tell_front(&FromGuardian::StreamRefused {
-                stream: u32::try_from(index).unwrap_or(0),
-            }),
+            Flow::Ended => self.close_source(index),
+            Flow::Refused => {
+                self.close_source(index);
+                self.tell_front(&FromGuardian::StreamRefused {
+                    stream: u32::try_from(index).unwrap_or(0),
+                });
+            }
         }
         for (name, error) in self.custody.relay.take_failures() {
             self.custody.say(&format!("cannot write {name}: {error}"));
@@ -671,6 +681,14 @@ impl<'a> Drive<'a> {
             self.custody.say(&format!("the log is incomplete: {error}"));
         }
         self.check_output_end();
+    }
+
+    fn close_source(&mut self, index: usize) {
+        let source = &mut self.custody.relay.sources[index];
+        if let Some(fd) = source.fd() {
+            let _ = epoll::delete(&self.epoll, fd);
+        }
+        source.close();
     }
 
     fn check_output_end(&mut self) {

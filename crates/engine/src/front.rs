@@ -4,6 +4,7 @@
 //! the guardian's; but should the guardian be killed, the front is the next subreaper
 //! above the tree and holds every descriptor of the run, and carries on in its place.
 
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -87,12 +88,14 @@ pub fn run(spec: Spec, report: Option<&Path>) -> Result<FrontEnd, EngineError> {
     drop(far_end);
     custody.drop_command_side();
     let mut desk = Desk::new(&mut custody);
-    let front = Front {
+    // Never taken apart: what follows is the end of the process, which is faster at it.
+    let mut front = ManuallyDrop::new(Front {
         custody,
         line,
         guardian,
         guardian_gone: false,
-    };
+    });
+    let signals = ManuallyDrop::new(signals);
     let end = front.run(&signals, &mut desk);
     desk.close();
     end
@@ -280,7 +283,7 @@ struct Front {
 }
 
 impl Front {
-    fn run(mut self, signals: &SignalSource, desk: &mut Desk) -> Result<FrontEnd, EngineError> {
+    fn run(&mut self, signals: &SignalSource, desk: &mut Desk) -> Result<FrontEnd, EngineError> {
         loop {
             self.wait(signals, desk);
             while let Some(received) = signals.next() {
@@ -368,6 +371,7 @@ impl Front {
                 drains_on,
                 report: _,
             } => {
+                self.custody.clean_up();
                 // When we are gone nothing of the run is left, but what is meant to be.
                 if !drains_on && !self.guardian_gone {
                     let _ = reap::wait_for_status(self.guardian);
@@ -382,7 +386,11 @@ impl Front {
     }
 
     /// The guardian was killed. Its children are ours now, with everything they had.
-    fn carry_on(mut self, signals: &SignalSource, desk: &mut Desk) -> Result<FrontEnd, EngineError> {
+    fn carry_on(
+        &mut self,
+        signals: &SignalSource,
+        desk: &mut Desk,
+    ) -> Result<FrontEnd, EngineError> {
         // So that an outer run leaves telling to us, as it would to a guardian.
         subreaper::set_name(guardian_name());
         let ended = Drive::new(&mut self.custody, Host::Front(desk), signals)?.run_from_middle();
@@ -394,7 +402,7 @@ impl Front {
         if ended.drains_on
             && let Ok(Side::Child) = fork_single_threaded()
         {
-            guardian::drain_on(self.custody);
+            guardian::drain_on(&self.custody);
         }
         Ok(end)
     }

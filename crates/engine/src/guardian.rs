@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use ward_model::signal::Signal;
-use ward_model::wire::{FromGuardian, MAX_MESSAGE};
+use ward_model::wire::FromGuardian;
 use ward_sys::contain::subreaper;
 use ward_sys::fork::{forget_environment, let_go_of_everything_but};
 use ward_sys::pipe::{self, Moved};
@@ -63,6 +63,7 @@ fn end(mut custody: Custody, ended: Ended) {
         report,
         line,
     } = ended;
+    let mut told = false;
     if let Some(line) = line {
         let done = |report| FromGuardian::Done {
             exit_status,
@@ -71,21 +72,24 @@ fn end(mut custody: Custody, ended: Ended) {
             report,
         };
         let whole = report.filter(|_| custody.reports_over_line).map(Box::new);
-        if !line.say(&done(whole)) {
-            // Too long for a message of at most MAX_MESSAGE: the file has it whole.
-            const { assert!(MAX_MESSAGE > 1024) };
-            line.say(&done(None));
-        }
+        // A report that is too long for a message is only in the file.
+        told = line.say(&done(whole)) || line.say(&done(None));
     }
-    custody.clean_up();
+    // Whoever is last cleans up; a front that hears us does it while we end.
+    if !told || custody.reports_over_line {
+        custody.clean_up();
+    }
     if drains_on {
-        drain_on(custody);
+        drain_on(&custody);
     }
+    // The end of the process frees it all at once; taking it apart would touch, and so copy,
+    // page after page that is shared with the front.
+    std::mem::forget(custody);
 }
 
 /// Goes on reading, and forgetting, what processes write that were detached on purpose:
 /// they would die of SIGPIPE otherwise, or stand still. Ends when they have.
-pub(crate) fn drain_on(custody: Custody) -> ! {
+pub(crate) fn drain_on(custody: &Custody) -> ! {
     let keep = source_numbers(&custody.relay);
     forget_environment();
     // The caller must see the end of its own streams now.

@@ -29,6 +29,9 @@ pub(crate) const GUARDIAN_NAME: &std::ffi::CStr = c"ward-guardian";
 /// How long a freeze may take before members are told without it.
 const FREEZE_PATIENCE: Duration = Duration::from_millis(50);
 
+/// An empty cgroup of a run that is older than this has nobody who would remove it.
+const STALE: Duration = Duration::from_secs(60);
+
 /// Processes held by a descriptor at a time, well below the usual limit of 1024.
 const HELD: usize = 256;
 
@@ -557,6 +560,13 @@ impl Tree {
             }
         }
         listed
+    }
+
+    /// Removes empty cgroups of runs that were killed with front and guardian.
+    pub(crate) fn sweep(&self) {
+        if let Some(parent) = &self.outside {
+            cgroup::sweep(parent, "ward-", STALE);
+        }
     }
 
     /// Removes the cgroup directory.

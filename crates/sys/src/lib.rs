@@ -5,6 +5,7 @@
 //! its types own. Every unsafe block says why it is sound.
 
 pub mod account;
+pub mod arena;
 pub mod clock;
 pub mod contain;
 pub mod fork;
@@ -16,6 +17,7 @@ pub mod shared;
 pub mod signals;
 pub mod spawn;
 pub mod stage;
+pub mod start;
 pub mod terminal;
 
 pub use rustix::process::Pid;

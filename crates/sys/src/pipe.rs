@@ -10,16 +10,19 @@ use rustix::pipe::{PipeFlags, SpliceFlags};
 /// What an unprivileged process may ask for (`/proc/sys/fs/pipe-max-size`, pipe(7)).
 const LARGE: usize = 1 << 20;
 
-/// A pipe whose ends are close-on-exec and whose reading end does not block, made large if
-/// the kernel lets us (pipe(7): limits per user apply).
+/// A pipe whose ends are close-on-exec and whose reading end does not block.
 ///
 /// # Errors
 /// As pipe2(2).
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-    let _ = rustix::pipe::fcntl_setpipe_size(&writer, LARGE);
     set_nonblocking(&reader)?;
     Ok((reader, writer))
+}
+
+/// Makes a pipe large, if the kernel lets us (pipe(7): limits per user apply).
+pub fn enlarge(pipe: impl AsFd) {
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, LARGE);
 }
 
 /// Makes this open file non-blocking. Never do this to an inherited one: the flag is

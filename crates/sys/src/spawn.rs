@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use rustix::process::Pid;
 
@@ -23,6 +23,9 @@ use crate::stage::Stage;
 /// Descriptors that are handed to the child are first moved to or above this number, so
 /// that putting one in its place never overwrites another.
 const PARKING: RawFd = 10;
+
+/// The child's stack, in units of 16 bytes.
+const STACK: usize = 2048;
 
 /// In which process group the child runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,9 +160,9 @@ pub struct Launch {
     /// Paths to try, in order; a missing one gives way to the next (execvp(3)).
     candidates: Vec<CString>,
     argv: StringArray,
-    /// For each candidate, the arguments with which `/bin/sh` runs it as a script without
-    /// a `#!` line, as execvp(3) does on ENOEXEC.
-    script_argv: Vec<StringArray>,
+    /// The arguments with which `/bin/sh` runs a candidate as a script without a `#!` line,
+    /// as execvp(3) does on ENOEXEC. The child puts the candidate in the second place.
+    script_argv: Vec<AtomicPtr<libc::c_char>>,
     envp: StringArray,
     directory: Option<CString>,
     credentials: Option<Credentials>,
@@ -201,19 +204,20 @@ impl Launch {
             .iter()
             .map(|path| c(path))
             .collect::<Result<Vec<_>, _>>()?;
-        let script_argv = candidates
-            .iter()
-            .map(|path| {
-                let mut strings = vec![SHELL.to_owned(), path.clone()];
-                strings.extend(argv.iter().skip(1).cloned());
-                StringArray::new(strings)
-            })
+        let argv = StringArray::new(argv);
+        let null = ptr::null_mut();
+        let script_argv = [SHELL.as_ptr().cast_mut(), null]
+            .into_iter()
+            .chain(argv.pointers.iter().skip(1).map(|arg| arg.cast_mut()))
+            .map(AtomicPtr::new)
             .collect();
         let envp = around
             .environment
             .iter()
             .map(|(key, value)| {
-                let mut item = key.clone().into_vec();
+                // Room for the NUL too: nothing is moved to make it.
+                let mut item = Vec::with_capacity(key.len() + value.len() + 2);
+                item.extend_from_slice(key.as_bytes());
                 item.push(b'=');
                 item.extend_from_slice(value.as_bytes());
                 CString::new(item)
@@ -226,7 +230,7 @@ impl Launch {
         let [stdin, stdout, stderr] = around.stdio;
         Ok(Self {
             candidates,
-            argv: StringArray::new(argv),
+            argv,
             script_argv,
             envp: StringArray::new(envp),
             directory: around.directory.map(c).transpose()?,
@@ -294,11 +298,13 @@ impl Launch {
 
     /// Makes the child, which runs `child_main`, and returns once it has exec'd or ended.
     fn clone_child(&self, told: &SharedNumber) -> io::Result<libc::pid_t> {
-        // The child uses little: a few frames of raw system calls.
-        let mut stack = vec![0u128; 2048];
+        // The child uses little: a few frames of raw system calls. Not zeroed, so that only
+        // the pages that it uses are ever touched.
+        let mut stack: Vec<u128> = Vec::with_capacity(STACK);
+        let stack = &mut stack.spare_capacity_mut()[..STACK];
         let me = ptr::from_ref(self).cast_mut().cast::<libc::c_void>();
         if let Some(directory) = &self.cgroup_directory {
-            return birth::clone_into(&mut stack, directory.as_fd(), told, child_main, me);
+            return birth::clone_into(stack, directory.as_fd(), told, child_main, me);
         }
         let top = stack.as_mut_ptr_range().end.cast::<libc::c_void>();
         // SAFETY: the child runs `child_main` on `stack`, which outlives it there because
@@ -333,6 +339,7 @@ impl Launch {
 #[cfg(target_arch = "x86_64")]
 mod birth {
     use std::io;
+    use std::mem::MaybeUninit;
     use std::os::fd::{AsRawFd, BorrowedFd};
 
     use crate::shared::SharedNumber;
@@ -345,7 +352,7 @@ mod birth {
     /// # Errors
     /// As clone(2): EACCES outside a delegated cgroup, ENOSYS or EPERM in old containers.
     pub(super) fn clone_into(
-        stack: &mut [u128],
+        stack: &mut [MaybeUninit<u128>],
         directory: BorrowedFd<'_>,
         told: &SharedNumber,
         entry: extern "C" fn(*mut libc::c_void) -> libc::c_int,
@@ -394,6 +401,7 @@ mod birth {
 #[cfg(not(target_arch = "x86_64"))]
 mod birth {
     use std::io;
+    use std::mem::MaybeUninit;
     use std::os::fd::BorrowedFd;
 
     use crate::shared::SharedNumber;
@@ -403,7 +411,7 @@ mod birth {
     /// # Errors
     /// Always ENOSYS.
     pub(super) fn clone_into(
-        _stack: &mut [u128],
+        _stack: &mut [MaybeUninit<u128>],
         _directory: BorrowedFd<'_>,
         _told: &SharedNumber,
         _entry: extern "C" fn(*mut libc::c_void) -> libc::c_int,
@@ -602,7 +610,7 @@ fn exec(launch: &Launch) -> Step {
     let envp = launch.envp.pointers.as_ptr() as usize;
     let mut denied = None;
     let mut last = libc::ENOENT;
-    for (path, script) in launch.candidates.iter().zip(&launch.script_argv) {
+    for path in &launch.candidates {
         let argv = launch.argv.pointers.as_ptr() as usize;
         let Err(errno) = try_exec(path.as_ptr() as usize, argv, envp) else {
             continue;
@@ -610,7 +618,8 @@ fn exec(launch: &Launch) -> Step {
         last = errno;
         match errno {
             libc::ENOEXEC => {
-                let script = script.pointers.as_ptr() as usize;
+                launch.script_argv[1].store(path.as_ptr().cast_mut(), Ordering::Release);
+                let script = launch.script_argv.as_ptr() as usize;
                 try_exec(SHELL.as_ptr() as usize, script, envp)?;
             }
             libc::EACCES => denied = Some(errno),

@@ -27,16 +27,18 @@ pub struct Seen {
     pub name: String,
     /// Its state letter, proc_pid_stat(5).
     pub state: char,
+    /// How many threads it has, one that has ended and waits for the others included.
+    pub threads: i32,
     /// Its command line, arguments separated by spaces.
     pub command: String,
 }
 
 impl Seen {
-    /// Whether it only waits to be reaped. The programs that tests start have one thread
-    /// each, so a dead leader thread means a dead process.
+    /// Whether it only waits to be reaped. A process whose first thread has ended before the
+    /// others looks the same, but has more than one.
     #[must_use]
     pub fn is_zombie(&self) -> bool {
-        matches!(self.state, 'Z' | 'X')
+        matches!(self.state, 'Z' | 'X') && self.threads <= 1
     }
 
     /// Whether it is a process of ward's own: the front, a guardian, or who drains the pipes
@@ -56,23 +58,42 @@ pub fn look(pid: i32) -> Option<Seen> {
     let name = before.split_once(" (")?.1.to_owned();
     let mut fields = after.split(' ');
     let state = fields.next()?.chars().next()?;
-    let mut number = || fields.next()?.parse().ok();
+    let numbers: Vec<i32> = fields.map_while(|field| field.parse().ok()).collect();
     Some(Seen {
         pid,
-        ppid: number()?,
-        group: number()?,
-        session: number()?,
+        ppid: *numbers.first()?,
+        group: *numbers.get(1)?,
+        session: *numbers.get(2)?,
         name,
         state,
+        threads: *numbers.get(NUMBER_OF_THREADS)?,
         command: command_line(pid),
     })
 }
 
+/// Where the number of threads is among what follows the state.
+const NUMBER_OF_THREADS: usize = 16;
+
 fn command_line(pid: i32) -> String {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes)
+    String::from_utf8_lossy(&of_any_thread(pid, "cmdline"))
         .trim_end_matches('\0')
         .replace('\0', " ")
+}
+
+/// A file of a process; if its first thread has ended, and with it lost its memory, that of
+/// another thread.
+fn of_any_thread(pid: i32, file: &str) -> Vec<u8> {
+    let own = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    if !own.is_empty() {
+        return own;
+    }
+    fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|thread| fs::read(thread.path().join(file)).ok())
+        .find(|bytes| !bytes.is_empty())
+        .unwrap_or_default()
 }
 
 /// Every process id there is.
@@ -109,8 +130,7 @@ pub fn children(pid: i32) -> Vec<Seen> {
 #[must_use]
 pub fn carries(pid: i32, mark: &str) -> bool {
     ["cmdline", "environ"].iter().any(|file| {
-        fs::read(format!("/proc/{pid}/{file}"))
-            .is_ok_and(|bytes| bytes.windows(mark.len()).any(|part| part == mark.as_bytes()))
+        of_any_thread(pid, file).windows(mark.len()).any(|part| part == mark.as_bytes())
     })
 }
 

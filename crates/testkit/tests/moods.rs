@@ -6,9 +6,11 @@ use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use ward_testkit::hostile::WITHOUT_ITS_FIRST_THREAD;
 use ward_testkit::hostile::noise::{beats, numbered_line, random_bytes};
 use ward_testkit::patience::{wait_for, wait_until};
 use ward_testkit::processes::{self, Seen, look};
+use ward_testkit::programs::{in_path, skipped};
 use ward_testkit::world::{Who, World, is_root, settings};
 
 type Result = anyhow::Result<()>;
@@ -202,9 +204,47 @@ fn the_environment_is_empty() -> Result {
 }
 
 #[test]
+fn its_own_user_may_not_look() -> Result {
+    let Some(setting) = settings().into_iter().find(|setting| setting.who == Who::Ordinary) else {
+        return Ok(());
+    };
+    let world = world()?;
+    let words = world.hostile(&["undumpable"]);
+    let child = world.command_as(setting.who, &words[0]).args(&words[1..]).spawn()?;
+    world.await_signatures(1)?;
+    let look = format!("cat /proc/{}/environ", child.id());
+    let looked = world.command_as(setting.who, "/bin/sh").args(["-c", &look]).output()?;
+    ensure!(!looked.status.success() && looked.stdout.is_empty(), "{looked:?}");
+    // Root may, and so the test finds it.
+    alive(&world, 1)?;
+    kill(child)
+}
+
+#[test]
+fn who_has_lost_its_first_thread_is_found() -> Result {
+    if in_path("python3").is_none() {
+        skipped("a lost first thread", "needs python3");
+        return Ok(());
+    }
+    let world = world()?;
+    let mut child = world
+        .command_as(Who::Myself, "python3")
+        .args(["-c", WITHOUT_ITS_FIRST_THREAD, &world.roll().to_string_lossy(), world.mark()])
+        .spawn()?;
+    let pid = world.await_signatures(1)?[0];
+    wait_until("the first thread to end", || look(pid).is_some_and(|seen| seen.state == 'Z'))?;
+    let found = alive(&world, 1)?;
+    assert_eq!((found[0].pid, found[0].is_zombie()), (pid, false));
+    processes::signal_marked(pid, world.mark(), Signal::KILL);
+    child.wait()?;
+    assert_eq!(world.survivors(), []);
+    Ok(())
+}
+
+#[test]
 fn the_user_is_another() -> Result {
     if !is_root() {
-        ward_testkit::programs::skipped("changing the user", "not root");
+        skipped("changing the user", "not root");
         return Ok(());
     }
     let world = world()?;

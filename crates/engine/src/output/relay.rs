@@ -13,6 +13,9 @@ use super::{LogFile, Sink};
 const BUDGET: usize = 2 << 20;
 /// Bytes moved in one call.
 const CHUNK: usize = 1 << 20;
+/// A pipe that has this much at once, bytes (the usual capacity), is made large: its writer
+/// is quicker than we are.
+const FULL: usize = 64 << 10;
 /// Bytes copied in one call, where they cannot be spliced.
 const COPY_CHUNK: usize = 128 << 10;
 
@@ -25,6 +28,7 @@ pub(crate) struct Source {
     fd: Option<OwnedFd>,
     /// Whether it is a pipe, and not a pseudo-terminal.
     is_pipe: bool,
+    is_large: bool,
     sink: usize,
     /// Device and inode of the pipe, by which holders are found.
     pub(crate) identity: Option<(u64, u64)>,
@@ -41,6 +45,7 @@ impl Source {
             name,
             fd: Some(fd),
             is_pipe: true,
+            is_large: false,
             sink,
             identity,
         })
@@ -52,6 +57,7 @@ impl Source {
             name: "terminal",
             fd: Some(fd),
             is_pipe: false,
+            is_large: true,
             sink,
             identity: None,
         }
@@ -111,7 +117,9 @@ impl Relay {
     }
 
     /// Moves what is there, up to the budget. Returns what became of the source and how
-    /// many bytes were moved.
+    /// many bytes were moved. A source that has ended, or was refused, is the caller's to
+    /// close, after it has stopped watching it: the other half of the run holds the same open
+    /// file, so that closing does not do that.
     pub(crate) fn turn(&mut self, index: usize) -> (Flow, usize) {
         let mut moved = 0;
         let flow = loop {
@@ -134,10 +142,16 @@ impl Relay {
                 }
             }
         };
-        match flow {
-            Flow::Open | Flow::Blocked => {}
-            Flow::Ended => self.sources[index].close(),
-            Flow::Refused => self.refuse(index),
+        let source = &mut self.sources[index];
+        if moved >= FULL
+            && !source.is_large
+            && let Some(fd) = &source.fd
+        {
+            source.is_large = true;
+            pipe::enlarge(fd);
+        }
+        if flow == Flow::Refused {
+            self.refuse(index);
         }
         (flow, moved)
     }
@@ -178,8 +192,10 @@ impl Relay {
     fn why_not_now(&self, index: usize) -> Flow {
         let source = &self.sources[index];
         let sink = &self.sinks[source.sink];
-        let waits = source.fd.as_ref().is_some_and(|fd| pipe::waiting(fd) > 0);
-        if sink.pending() > 0 || (waits && source.is_pipe && sink.spliceable()) {
+        // A splice does not say which. Bytes may have come since it found none: then a pipe
+        // has room and says so at once, but what cannot be full would never say anything.
+        let waits = || source.fd.as_ref().is_some_and(|fd| pipe::waiting(fd) > 0);
+        if sink.pending() > 0 || (source.is_pipe && sink.can_be_full() && waits()) {
             Flow::Blocked
         } else {
             Flow::Open
@@ -190,7 +206,6 @@ impl Relay {
         self.undelivered += self.sources[index].fd.as_ref().map_or(0, pipe::waiting);
         let sink = &self.sinks[self.sources[index].sink];
         self.undelivered += sink.pending() as u64;
-        self.sources[index].close();
     }
 
     /// Whether every source is at its end and everything was delivered, or cannot be.

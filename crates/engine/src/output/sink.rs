@@ -49,6 +49,11 @@ impl Sink {
         self.spliceable && self.pending.is_empty()
     }
 
+    /// Whether a splice to it may find no room: files and devices take everything.
+    pub(crate) fn can_be_full(&self) -> bool {
+        self.kind == Destination::Pipe && self.spliceable()
+    }
+
     /// Splices from `source`.
     pub(crate) fn splice(&mut self, source: BorrowedFd<'_>, limit: usize) -> io::Result<Moved> {
         let moved = pipe::splice(source, self.fd.as_fd(), limit)?;

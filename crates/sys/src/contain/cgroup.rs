@@ -5,7 +5,7 @@
 //! `cgroup.procs` is not subject to that, but takes the kernel a grace period.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,10 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Cgroup
 /// # Errors
 /// When no hierarchy is mounted, or ours is outside what we can see.
 pub fn own_directory() -> Result<PathBuf, CgroupError> {
-    let membership = fs::read_to_string("/proc/self/cgroup").map_err(|_| CgroupError::NotVisible)?;
+    let mut membership = String::with_capacity(4096);
+    File::open("/proc/self/cgroup")
+        .and_then(|mut file| file.read_to_string(&mut membership))
+        .map_err(|_| CgroupError::NotVisible)?;
     let path = membership
         .lines()
         .find_map(|line| line.strip_prefix("0::"))
@@ -355,6 +358,25 @@ pub fn remove_tree(directory: &Path) {
         remove_tree(&inner);
     }
     let _ = fs::remove_dir(directory);
+}
+
+/// Removes directories in `parent` whose names begin with `prefix`, that hold no process, and
+/// that are older than `age`: they are left from somebody who was killed.
+pub fn sweep(parent: &Path, prefix: &str, age: Duration) {
+    for directory in subdirectories(parent) {
+        let ours = directory
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.starts_with(prefix));
+        let old = || {
+            let modified = fs::metadata(&directory).and_then(|meta| meta.modified()).ok();
+            modified.and_then(|at| at.elapsed().ok()).is_some_and(|since| since > age)
+        };
+        // A directory with processes cannot be removed (rmdir: EBUSY).
+        if ours && old() {
+            remove_tree(&directory);
+        }
+    }
 }
 
 /// Members stand still until this is dropped.

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::str::FromStr;
 use std::time::Duration;
 
-use rustix::process::{getuid, setsid};
+use rustix::process::{DumpableBehavior, getuid, set_dumpable_behavior, setsid};
 
 use super::body::Body;
 use super::stubborn::take_no_notice;
@@ -139,6 +139,11 @@ pub(super) fn wipe_environ(body: &Body) -> anyhow::Result<ExitCode> {
         return body.stay();
     }
     Err(body.again(&["wipe-environ"])?.env_clear().exec().into())
+}
+
+pub(super) fn undumpable(body: &Body) -> anyhow::Result<ExitCode> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    body.stay()
 }
 
 pub(super) fn change_user(body: &Body) -> anyhow::Result<ExitCode> {

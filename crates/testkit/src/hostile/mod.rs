@@ -14,6 +14,7 @@
 //! | `hold-pipe` | leaves a child that holds stdout and stderr, and ends |
 //! | `close-and-stay` | closes every descriptor, and waits |
 //! | `wipe-environ` | starts itself again with an empty environment, and waits |
+//! | `undumpable` | closes its `/proc` entry to its own user, and waits |
 //! | `change-user` | becomes `nobody` where it may, and waits |
 //! | `sleepers N` | leaves N daemons, and ends |
 //! | `mixed-tree N` | a tree of N processes that left it in every known way; the first one waits |
@@ -48,6 +49,22 @@ use body::Body;
 
 /// No hostile process lives longer, whatever else fails.
 pub const LONGEST_LIFE: Duration = Duration::from_secs(120);
+
+/// A Python program, since it takes another language to do this: its first thread ends, and
+/// the process lives on in a second one, looking like a zombie. It signs the roll that is its
+/// first argument.
+pub const WITHOUT_ITS_FIRST_THREAD: &str = "\
+import ctypes, os, sys, threading, time
+def stay():
+    with open('/proc/self/stat') as stat:
+        while stat.read().rsplit(') ', 1)[1][0] != 'Z':
+            stat.seek(0)
+    with open(sys.argv[1], 'a') as roll:
+        roll.write('%d\\n' % os.getpid())
+    time.sleep(100)
+threading.Thread(target=stay).start()
+ctypes.CDLL(None).pthread_exit(None)
+";
 
 /// What a hostile process ends with when its arguments make no sense, or the system refuses
 /// what its mood needs: nothing that a test expects.
@@ -84,6 +101,7 @@ fn live(body: &Body, mood: &[OsString]) -> anyhow::Result<ExitCode> {
         ["hold-pipe"] => escapes::hold_pipe(body),
         ["close-and-stay"] => escapes::close_and_stay(body),
         ["wipe-environ"] => escapes::wipe_environ(body),
+        ["undumpable"] => escapes::undumpable(body),
         ["change-user"] => escapes::change_user(body),
         ["sleepers", count] => escapes::sleepers(body, count.parse()?),
         ["mixed-tree", count] => escapes::mixed_tree(body, count.parse()?, false),
