@@ -26,7 +26,12 @@ pub(crate) fn parse() -> Ward {
 
 /// Every process on a host ends exactly when it should, and never before.
 #[derive(Debug, Parser)]
-#[command(name = "ward", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(
+    name = "ward",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
 pub(crate) struct Ward {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -151,7 +156,12 @@ pub(crate) struct RunArgs {
     pub(crate) chdir: Option<OsString>,
 
     /// Set a variable; without `=`, pass ours on (for --clear-env)
-    #[arg(short, long = "env", value_name = "NAME[=VALUE]", help_heading = "Surroundings")]
+    #[arg(
+        short,
+        long = "env",
+        value_name = "NAME[=VALUE]",
+        help_heading = "Surroundings"
+    )]
     pub(crate) env: Vec<OsString>,
 
     /// Set the variables of this file: NAME=VALUE lines, `#` comments
@@ -184,7 +194,12 @@ pub(crate) struct RunArgs {
     pub(crate) rlimit: Vec<Limit>,
 
     /// Where the command reads from: null, inherit, or a file
-    #[arg(long, value_name = "null|inherit|FILE", default_value = "inherit", help_heading = "Surroundings")]
+    #[arg(
+        long,
+        value_name = "null|inherit|FILE",
+        default_value = "inherit",
+        help_heading = "Surroundings"
+    )]
     pub(crate) stdin: OsString,
 
     /// Pass this descriptor on, besides 0, 1 and 2
@@ -208,7 +223,12 @@ pub(crate) struct RunArgs {
     pub(crate) best_effort: bool,
 
     /// By which means the tree is held; see `ward doctor`
-    #[arg(long, value_name = "RUNG", default_value = "auto", help_heading = "Containment")]
+    #[arg(
+        long,
+        value_name = "RUNG",
+        default_value = "auto",
+        help_heading = "Containment"
+    )]
     pub(crate) containment: Containment,
 }
 
@@ -243,12 +263,17 @@ impl FromStr for Limit {
         let name = name.to_ascii_lowercase();
         let Some((_, resource)) = names.iter().find(|(known, _)| *known == name) else {
             let known: Vec<_> = names.iter().map(|(known, _)| *known).collect();
-            return Err(format!("there is no limit `{name}` (there are {})", known.join(", ")));
+            return Err(format!(
+                "there is no limit `{name}` (there are {})",
+                known.join(", ")
+            ));
         };
         let bytes = ward_sys::limits::counts_bytes(&name);
         let value = |text: &str| match text {
             "unlimited" | "infinity" => Ok(None),
-            text if bytes => quantity::size(text).map(Some).map_err(|error| error.to_string()),
+            text if bytes => quantity::size(text)
+                .map(Some)
+                .map_err(|error| error.to_string()),
             text => text
                 .parse()
                 .map(Some)
@@ -275,7 +300,9 @@ fn umask(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()
         .filter(|mask| *mask <= 0o777)
-        .ok_or_else(|| format!("`{text}` is not a mask (write up to three octal digits, such as 022)"))
+        .ok_or_else(|| {
+            format!("`{text}` is not a mask (write up to three octal digits, such as 022)")
+        })
 }
 
 #[derive(Debug, Args)]

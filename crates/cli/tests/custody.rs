@@ -39,16 +39,38 @@ struct Story {
     judge: fn(&Report) -> Result,
 }
 
-const fn leaves(mood: &'static [&'static str], signatures: usize, judge: fn(&Report) -> Result) -> Story {
-    Story { mood, signatures, stopped: false, judge }
+const fn leaves(
+    mood: &'static [&'static str],
+    signatures: usize,
+    judge: fn(&Report) -> Result,
+) -> Story {
+    Story {
+        mood,
+        signatures,
+        stopped: false,
+        judge,
+    }
 }
 
-const fn stays(mood: &'static [&'static str], signatures: usize, judge: fn(&Report) -> Result) -> Story {
-    Story { mood, signatures, stopped: true, judge }
+const fn stays(
+    mood: &'static [&'static str],
+    signatures: usize,
+    judge: fn(&Report) -> Result,
+) -> Story {
+    Story {
+        mood,
+        signatures,
+        stopped: true,
+        judge,
+    }
 }
 
 fn counts(report: &Report, told: u64, cleaned_up: u64, killed: u64) -> Result {
-    let found = (report.told.count, report.cleaned_up.count, report.killed.count);
+    let found = (
+        report.told.count,
+        report.cleaned_up.count,
+        report.killed.count,
+    );
     ensure!(
         found == (told, cleaned_up, killed),
         "(told, cleaned up, killed) is {found:?}, not {:?}",
@@ -59,7 +81,10 @@ fn counts(report: &Report, told: u64, cleaned_up: u64, killed: u64) -> Result {
 }
 
 fn holds_both(listed: &Listed) -> bool {
-    listed.processes.iter().all(|process| process.holds == ["stdout", "stderr"])
+    listed
+        .processes
+        .iter()
+        .all(|process| process.holds == ["stdout", "stderr"])
 }
 
 /// How many of `mixed-tree 60` take no notice of signals: every seventh.
@@ -77,32 +102,54 @@ const STORIES: &[Story] = &[
     // Who is stopped cannot hear before he is continued or killed; both are right.
     stays(&["stop-self"], 2, |report| {
         ensure!(report.told.count == 2, "told {}", report.told.count);
-        ensure!(report.cleaned_up.count + report.killed.count == 2, "not everybody ended");
+        ensure!(
+            report.cleaned_up.count + report.killed.count == 2,
+            "not everybody ended"
+        );
         Ok(())
     }),
     stays(&["undumpable"], 1, |report| counts(report, 1, 1, 0)),
     stays(&["wipe-environ"], 1, |report| counts(report, 1, 1, 0)),
     stays(&["change-user"], 1, |report| counts(report, 1, 1, 0)),
-    stays(&["mixed-tree", "60"], 60, |report| counts(report, 60, 60 - DEAF, DEAF)),
+    stays(&["mixed-tree", "60"], 60, |report| {
+        counts(report, 60, 60 - DEAF, DEAF)
+    }),
     stays(&["fork-storm", "4", "20", "stay"], 1, |report| {
         ensure!(report.told.count > 0, "nobody was told");
         Ok(())
     }),
     leaves(&["daemonize"], 1, |report| {
-        ensure!(report.left_over.processes[0].holds.is_empty(), "it holds nothing");
+        ensure!(
+            report.left_over.processes[0].holds.is_empty(),
+            "it holds nothing"
+        );
         counts(report, 1, 1, 0)
     }),
     leaves(&["hold-pipe"], 1, |report| {
-        ensure!(holds_both(&report.left_over), "who holds the pipes was not named");
+        ensure!(
+            holds_both(&report.left_over),
+            "who holds the pipes was not named"
+        );
         counts(report, 1, 1, 0)
     }),
     leaves(&["sleepers", "50"], 50, |report| {
-        ensure!(report.left_over.count == 50, "{} left over", report.left_over.count);
+        ensure!(
+            report.left_over.count == 50,
+            "{} left over",
+            report.left_over.count
+        );
         counts(report, 50, 50, 0)
     }),
     leaves(&["mixed-tree", "60", "leave"], 60, |report| {
-        ensure!(report.left_over.count == 59, "{} left over", report.left_over.count);
-        ensure!(holds_both(&report.left_over), "who holds the pipes was not named");
+        ensure!(
+            report.left_over.count == 59,
+            "{} left over",
+            report.left_over.count
+        );
+        ensure!(
+            holds_both(&report.left_over),
+            "who holds the pipes was not named"
+        );
         counts(report, 59, 59 - DEAF, DEAF)
     }),
     leaves(&["fork-storm", "4", "20"], 1, |_| Ok(())),
@@ -124,18 +171,40 @@ fn tell(setting: Setting, story: &Story) -> Result {
     // A storm can be over before anybody has been named.
     let named = story.stopped || report.left_over.count > 0 || story.mood.contains(&"fork-storm");
     ensure!(named, "somebody was left over, but nobody is named");
-    let cause = if story.stopped { CauseKind::Requested } else { CauseKind::LeftOver };
-    ensure!(report.cause == Some(cause), "the cause is {:?}", report.cause);
-    ensure!(report.containment.rung == setting.rung, "held by {:?}", report.containment);
+    let cause = if story.stopped {
+        CauseKind::Requested
+    } else {
+        CauseKind::LeftOver
+    };
+    ensure!(
+        report.cause == Some(cause),
+        "the cause is {:?}",
+        report.cause
+    );
+    ensure!(
+        report.containment.rung == setting.rung,
+        "held by {:?}",
+        report.containment
+    );
     ensure!(report.spared.count == 0, "spared {:?}", report.spared);
-    ensure!(report.survivors.count == 0, "survivors {:?}", report.survivors);
+    ensure!(
+        report.survivors.count == 0,
+        "survivors {:?}",
+        report.survivors
+    );
     ensure!(!report.guardian_lost, "the guardian was lost");
     // Whoever is named was there.
     if !story.mood.contains(&"fork-storm") && !story.mood.contains(&"fork-on-term") {
         let known: HashSet<i32> = signed.into_iter().collect();
         for process in report.told.processes.iter().chain(&report.killed.processes) {
-            ensure!(known.contains(&process.pid), "{process:?} is not one of {known:?}");
-            ensure!(process.command.contains(world.mark()), "{process:?} has another command line");
+            ensure!(
+                known.contains(&process.pid),
+                "{process:?} is not one of {known:?}"
+            );
+            ensure!(
+                process.command.contains(world.mark()),
+                "{process:?} has another command line"
+            );
         }
     }
     (story.judge)(&report).with_context(|| format!("{report:#?}"))
@@ -158,29 +227,44 @@ fn every_mood(setting: Setting) -> Result {
 
 #[test]
 fn every_mood_as_root_with_a_guardian() -> Result {
-    every_mood(Setting { who: Who::Myself, rung: Rung::Guardian })
+    every_mood(Setting {
+        who: Who::Myself,
+        rung: Rung::Guardian,
+    })
 }
 
 #[test]
 fn every_mood_as_root_in_a_cgroup() -> Result {
-    every_mood(Setting { who: Who::Myself, rung: Rung::Cgroup })
+    every_mood(Setting {
+        who: Who::Myself,
+        rung: Rung::Cgroup,
+    })
 }
 
 #[test]
 fn every_mood_as_an_ordinary_user_with_a_guardian() -> Result {
-    every_mood(Setting { who: Who::Ordinary, rung: Rung::Guardian })
+    every_mood(Setting {
+        who: Who::Ordinary,
+        rung: Rung::Guardian,
+    })
 }
 
 #[test]
 fn every_mood_as_an_ordinary_user_in_a_delegated_cgroup() -> Result {
-    every_mood(Setting { who: Who::Delegated, rung: Rung::Cgroup })
+    every_mood(Setting {
+        who: Who::Delegated,
+        rung: Rung::Cgroup,
+    })
 }
 
 #[test]
 fn a_thousand_daemons() -> Result {
     for setting in settings() {
         let world = world!()?;
-        let run = world.ward().setting(setting).options(["--leftover-grace", "0"]);
+        let run = world
+            .ward()
+            .setting(setting)
+            .options(["--leftover-grace", "0"]);
         let ended = run.hostile_leaving(LEFT, &["sleepers", "1000"]).finish()?;
         let report = ended.judge(LEFT)?;
         assert_eq!(report.left_over.count, 1000, "{setting:?}");
@@ -199,7 +283,11 @@ fn forks_as_fast_as_a_shell_can() -> Result {
         exit 9";
     for setting in settings() {
         let world = world!()?;
-        let run = world.ward().setting(setting).options(["--leftover-grace", "0", "--grace", "100ms"]);
+        let run =
+            world
+                .ward()
+                .setting(setting)
+                .options(["--leftover-grace", "0", "--grace", "100ms"]);
         run.sh(storm).finish()?.judge(LEFT)?;
     }
     Ok(())
@@ -225,7 +313,12 @@ fn leaving_the_cgroup_is_not_leaving() -> Result {
             world.hostile_text(&["linger"]),
             text(world.roll()),
         );
-        let ended = world.ward().setting(setting).options(GRACES).sh(&text).finish()?;
+        let ended = world
+            .ward()
+            .setting(setting)
+            .options(GRACES)
+            .sh(&text)
+            .finish()?;
         let report = ended.judge(LEFT)?;
         assert_eq!(report.left_over.count, 1, "{setting:?}");
     }
@@ -243,7 +336,12 @@ fn the_outer_run_has_who_the_inner_one_lost() -> Result {
             world.hostile_text(&["ignore-term"]),
             text(world.roll()),
         );
-        let mut ended = world.ward().setting(setting).options(GRACES).sh(&inner).finish()?;
+        let mut ended = world
+            .ward()
+            .setting(setting)
+            .options(GRACES)
+            .sh(&inner)
+            .finish()?;
         if setting.rung == Rung::Guardian {
             // The inner run's own cgroup is empty, but who would have removed it was killed,
             // and the outer run knows nothing of cgroups.
@@ -270,21 +368,36 @@ fn who_looks_dead_is_held_too() -> Result {
         let mark = world.mark().to_owned();
         // As the command itself.
         let run = world.ward().setting(setting).options(GRACES);
-        let mut running = run.command([&python[..], &[&roll, &mark]].concat()).start()?;
+        let mut running = run
+            .command([&python[..], &[&roll, &mark]].concat())
+            .start()?;
         let pid = running.await_signatures(1)?[0];
         ensure!(look(pid).is_some_and(|seen| seen.state == 'Z' && !seen.is_zombie()));
         ensure!(!running.is_over(), "{setting:?}: taken for dead");
         running.signal(Signal::TERM)?;
         let report = running.finish()?.judge(STOPPED)?;
-        assert_eq!((report.told.count, report.cleaned_up.count), (1, 1), "{setting:?}");
+        assert_eq!(
+            (report.told.count, report.cleaned_up.count),
+            (1, 1),
+            "{setting:?}"
+        );
 
         // As a left-over.
         fs::write(world.roll(), "")?;
         let script = "\"$@\" & while ! [ -s \"$0\" ]; do sleep 0.01; done; exit 9";
         let run = world.ward().setting(setting).options(GRACES);
-        let words = [&["/bin/sh", "-c", script, &roll][..], &python, &[&roll, &mark]].concat();
+        let words = [
+            &["/bin/sh", "-c", script, &roll][..],
+            &python,
+            &[&roll, &mark],
+        ]
+        .concat();
         let report = run.command(words).finish()?.judge(LEFT)?;
-        assert_eq!(pids(&report.left_over), world.signed().into_iter().collect(), "{setting:?}");
+        assert_eq!(
+            pids(&report.left_over),
+            world.signed().into_iter().collect(),
+            "{setting:?}"
+        );
     }
     Ok(())
 }
@@ -296,15 +409,30 @@ fn a_container_within_the_run() -> Result {
         skipped("a container within the run", "needs root and unshare");
         return Ok(());
     }
-    for setting in settings().into_iter().filter(|setting| setting.who == Who::Myself) {
+    for setting in settings()
+        .into_iter()
+        .filter(|setting| setting.who == Who::Myself)
+    {
         let world = world!()?;
-        let mut command = vec!["unshare".to_owned(), "--pid".to_owned(), "--fork".to_owned()];
+        let mut command = vec![
+            "unshare".to_owned(),
+            "--pid".to_owned(),
+            "--fork".to_owned(),
+        ];
         command.extend(world.hostile(&["mixed-tree", "8"]));
-        let mut running = world.ward().setting(setting).options(GRACES).command(command).start()?;
+        let mut running = world
+            .ward()
+            .setting(setting)
+            .options(GRACES)
+            .command(command)
+            .start()?;
         running.await_signatures(8)?;
         running.signal(Signal::TERM)?;
         let report = running.finish()?.judge(STOPPED)?;
-        assert!(report.told.count >= 8 && report.forced, "{setting:?}: {report:#?}");
+        assert!(
+            report.told.count >= 8 && report.forced,
+            "{setting:?}: {report:#?}"
+        );
     }
     Ok(())
 }
@@ -315,8 +443,15 @@ fn with_few_descriptors() -> Result {
     for setting in settings() {
         let world = world!()?;
         let limited = ["/bin/sh", "-c", "ulimit -n 24; exec \"$@\"", "sh"];
-        let run = world.ward().setting(setting).started_by(limited).options(GRACES);
-        let report = run.hostile_leaving(LEFT, &["sleepers", "200"]).finish()?.judge(LEFT)?;
+        let run = world
+            .ward()
+            .setting(setting)
+            .started_by(limited)
+            .options(GRACES);
+        let report = run
+            .hostile_leaving(LEFT, &["sleepers", "200"])
+            .finish()?
+            .judge(LEFT)?;
         assert_eq!(report.left_over.count, 200, "{setting:?}");
         let run = world.ward().setting(setting).started_by(limited);
         assert_eq!(run.sh("ulimit -n").finish()?.out(), "24\n", "{setting:?}");
@@ -328,7 +463,12 @@ fn with_few_descriptors() -> Result {
 fn a_quiet_command_is_left_in_peace() -> Result {
     for setting in settings() {
         let world = world!()?;
-        let report = world.ward().setting(setting).sh("sleep 0.1 & wait; exit 4").finish()?.judge(4)?;
+        let report = world
+            .ward()
+            .setting(setting)
+            .sh("sleep 0.1 & wait; exit 4")
+            .finish()?
+            .judge(4)?;
         assert_eq!(report.cause, None, "{setting:?}");
         counts(&report, 0, 0, 0)?;
     }
@@ -340,8 +480,15 @@ fn a_quiet_command_is_left_in_peace() -> Result {
 fn who_is_only_a_little_late_is_left_in_peace() -> Result {
     let world = world!()?;
     let file = world.path("late");
-    let text = format!("(sleep 0.3; echo late > {}; echo late) & exit 4", text(&file));
-    let ended = world.ward().options(["--leftover-grace", "30s"]).sh(&text).finish()?;
+    let text = format!(
+        "(sleep 0.3; echo late > {}; echo late) & exit 4",
+        text(&file)
+    );
+    let ended = world
+        .ward()
+        .options(["--leftover-grace", "30s"])
+        .sh(&text)
+        .finish()?;
     let report = ended.judge(4)?;
     assert_eq!(report.cause, None);
     assert_eq!(report.left_over.count, 0);
@@ -354,14 +501,23 @@ fn who_is_only_a_little_late_is_left_in_peace() -> Result {
 fn the_highest_rung_is_taken_and_a_missing_one_is_explained() -> Result {
     for setting in settings() {
         let world = world!()?;
-        let report = world.ward().who(setting.who).command(["true"]).finish()?.judge(0)?;
+        let report = world
+            .ward()
+            .who(setting.who)
+            .command(["true"])
+            .finish()?
+            .judge(0)?;
         let highest = if world.cgroup_of(setting.who).is_some() && setting.who != Who::Ordinary {
             Rung::Cgroup
         } else {
             Rung::Guardian
         };
         assert_eq!(report.containment.rung, highest, "{setting:?}");
-        assert_eq!(report.containment.why_not_higher.is_some(), highest == Rung::Guardian, "{setting:?}");
+        assert_eq!(
+            report.containment.why_not_higher.is_some(),
+            highest == Rung::Guardian,
+            "{setting:?}"
+        );
     }
     Ok(())
 }
@@ -391,7 +547,10 @@ fn the_first_process_of_a_container() -> Result {
         return Ok(());
     }
     for rung in [Rung::Guardian, Rung::Cgroup] {
-        if !can_have(Setting { who: Who::Myself, rung }) {
+        if !can_have(Setting {
+            who: Who::Myself,
+            rung,
+        }) {
             continue;
         }
         let world = world!()?;
@@ -400,17 +559,26 @@ fn the_first_process_of_a_container() -> Result {
         let mut running = run.hostile(&["mixed-tree", "20"]).start()?;
         running.await_signatures(20)?;
         let front = wait_for("the front", || {
-            children(running.front()).into_iter().find(|child| child.name == "ward")
+            children(running.front())
+                .into_iter()
+                .find(|child| child.name == "ward")
         })?;
 
         // Somebody from outside leaves an orphan: only PID 1 can reap it.
         let status = Command::new("nsenter")
             .args(["--target", &front.pid.to_string(), "--pid", "--"])
-            .args(["/bin/sh", "-c", "sh -c 'exit 0' & exec sh -c 'exit 0'", world.mark()])
+            .args([
+                "/bin/sh",
+                "-c",
+                "sh -c 'exit 0' & exec sh -c 'exit 0'",
+                world.mark(),
+            ])
             .status()?;
         ensure!(status.success(), "nsenter: {status}");
         wait_until("orphans to be reaped", || {
-            !children(front.pid).iter().any(|child| child.is_zombie() && child.ppid == front.pid)
+            !children(front.pid)
+                .iter()
+                .any(|child| child.is_zombie() && child.ppid == front.pid)
         })?;
 
         processes::signal_marked(front.pid, world.mark(), Signal::TERM);
@@ -425,11 +593,16 @@ fn the_first_process_of_a_container() -> Result {
 fn no_zombie_is_kept() -> Result {
     let world = world!()?;
     let orphans = "for i in 1 2 3 4 5 6 7 8; do (sh -c 'exit 0' & exit 0); done";
-    let mut running = world.ward().sh(&format!("{orphans}; echo READY; exec sleep 60")).start()?;
+    let mut running = world
+        .ward()
+        .sh(&format!("{orphans}; echo READY; exec sleep 60"))
+        .start()?;
     running.await_stdout("READY")?;
     let (front, guardian) = (running.front(), running.guardian()?);
     wait_until("orphans to be reaped", || {
-        [front, guardian].iter().all(|parent| !children(*parent).iter().any(|child| child.is_zombie()))
+        [front, guardian]
+            .iter()
+            .all(|parent| !children(*parent).iter().any(|child| child.is_zombie()))
     })?;
     running.signal(Signal::TERM)?;
     running.finish()?.judge(STOPPED)?;
@@ -444,13 +617,26 @@ fn who_became_somebody_else_through_sudo_is_ended() -> Result {
         return Ok(());
     }
     for rung in [Rung::Guardian, Rung::Cgroup] {
-        if !can_have(Setting { who: Who::Myself, rung }) {
+        if !can_have(Setting {
+            who: Who::Myself,
+            rung,
+        }) {
             continue;
         }
         let world = world!()?;
-        let mut command = vec!["sudo".to_owned(), "-n".to_owned(), "-u".to_owned(), "nobody".to_owned()];
+        let mut command = vec![
+            "sudo".to_owned(),
+            "-n".to_owned(),
+            "-u".to_owned(),
+            "nobody".to_owned(),
+        ];
         command.extend(world.hostile(&["ignore-term"]));
-        let mut running = world.ward().rung(rung).options(GRACES).command(command).start()?;
+        let mut running = world
+            .ward()
+            .rung(rung)
+            .options(GRACES)
+            .command(command)
+            .start()?;
         running.await_signatures(1)?;
         running.signal(Signal::TERM)?;
         let report = running.finish()?.judge(STOPPED)?;
@@ -467,17 +653,29 @@ fn who_became_somebody_else_through_sudo_is_ended() -> Result {
 fn who_became_root_through_sudo_is_named() -> Result {
     let tools = ["sudo", "unshare", "mount", "setpriv"];
     if !is_root() || tools.iter().any(|tool| in_path(tool).is_none()) {
-        skipped("sudo as an ordinary user", "needs root, sudo, unshare, mount and setpriv");
+        skipped(
+            "sudo as an ordinary user",
+            "needs root, sudo, unshare, mount and setpriv",
+        );
         return Ok(());
     }
-    for setting in settings().into_iter().filter(|setting| setting.who != Who::Myself) {
+    for setting in settings()
+        .into_iter()
+        .filter(|setting| setting.who != Who::Myself)
+    {
         let world = world!()?;
         let user = world.ordinary();
         let (passwd, sudoers) = (world.path("passwd"), world.path("sudoers"));
         let known = fs::read_to_string("/etc/passwd")?;
-        fs::write(&passwd, format!("{known}wardtest:*:{user}:{user}::/tmp:/bin/sh\n"))?;
+        fs::write(
+            &passwd,
+            format!("{known}wardtest:*:{user}:{user}::/tmp:/bin/sh\n"),
+        )?;
         fs::write(&sudoers, "wardtest ALL=(ALL) NOPASSWD: ALL\n")?;
-        fs::set_permissions(&sudoers, std::os::unix::fs::PermissionsExt::from_mode(0o440))?;
+        fs::set_permissions(
+            &sudoers,
+            std::os::unix::fs::PermissionsExt::from_mode(0o440),
+        )?;
 
         // Root makes the namespace and enters the user's cgroup; then the user starts ward.
         let before = format!(
@@ -492,26 +690,58 @@ fn who_became_root_through_sudo_is_named() -> Result {
         if let Some(place) = world.cgroup_of(setting.who) {
             command.arg(format!("cgroup={}", place.path().display()));
         }
-        command.args(["--", "unshare", "--mount", "/bin/sh", "-c", &before, world.mark()]);
-        command.arg(world.ward_program()).args(["run", "--grace", "500ms", "--report"]);
-        command.arg(&report_path).args(["--containment", setting.rung.name(), "--"]);
-        command.args(["sudo", "-n"]).args(world.hostile(&["ignore-term"]));
+        command.args([
+            "--",
+            "unshare",
+            "--mount",
+            "/bin/sh",
+            "-c",
+            &before,
+            world.mark(),
+        ]);
+        command
+            .arg(world.ward_program())
+            .args(["run", "--grace", "500ms", "--report"]);
+        command
+            .arg(&report_path)
+            .args(["--containment", setting.rung.name(), "--"]);
+        command
+            .args(["sudo", "-n"])
+            .args(world.hostile(&["ignore-term"]));
         world.furnish(&mut command);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
         let signed = world.await_signatures(1)?[0];
         let front = look(child.id().cast_signed()).context("ward has ended")?;
         ensure!(front.name == "ward", "{front:?}");
         processes::signal_marked(front.pid, world.mark(), Signal::TERM);
         let status = wait_for("ward to end", || child.try_wait().ok().flatten())?;
-        ensure!(status.code() == Some(i32::from(STOPPED)), "{setting:?}: {status}");
+        ensure!(
+            status.code() == Some(i32::from(STOPPED)),
+            "{setting:?}: {status}"
+        );
 
         let report: Report = serde_json::from_slice(&fs::read(&report_path)?)?;
-        let named: Vec<i32> = report.survivors.processes.iter().map(|process| process.pid).collect();
+        let named: Vec<i32> = report
+            .survivors
+            .processes
+            .iter()
+            .map(|process| process.pid)
+            .collect();
         match setting.rung {
             Rung::Guardian => {
-                ensure!(named.contains(&signed), "{signed} is not named: {report:#?}");
                 ensure!(
-                    report.survivors.processes.iter().all(|process| process.why.is_some()),
+                    named.contains(&signed),
+                    "{signed} is not named: {report:#?}"
+                );
+                ensure!(
+                    report
+                        .survivors
+                        .processes
+                        .iter()
+                        .all(|process| process.why.is_some()),
                     "survivors without a reason: {report:#?}"
                 );
             }
@@ -529,7 +759,10 @@ fn who_became_root_through_sudo_is_named() -> Result {
 fn the_command_inherits_no_descriptors() -> Result {
     for setting in settings() {
         let world = world!()?;
-        let run = world.ward().setting(setting).options(["--log", &text(world.path("log"))]);
+        let run = world
+            .ward()
+            .setting(setting)
+            .options(["--log", &text(world.path("log"))]);
         let ended = run.command(["ls", "/proc/self/fd"]).finish()?;
         ended.judge(0)?;
         // The fourth is the directory that ls itself reads.
@@ -550,11 +783,13 @@ fn a_caller_that_blocks_term_does_not_make_ward_deaf() -> Result {
     let block = "import os, signal, sys; \
                  signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD, signal.SIGINT}); \
                  os.execv(sys.argv[1], sys.argv[1:])";
-    let run = world.ward().started_by(["python3", "-c", block]).options(GRACES);
+    let run = world
+        .ward()
+        .started_by(["python3", "-c", block])
+        .options(GRACES);
     let mut running = run.hostile(&["mixed-tree", "10"]).start()?;
     running.await_signatures(10)?;
     running.signal(Signal::TERM)?;
     running.finish()?.judge(STOPPED)?;
     Ok(())
 }
-

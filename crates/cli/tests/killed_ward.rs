@@ -21,7 +21,10 @@ use ward_testkit::world::{Setting, World, settings};
 type Result = anyhow::Result<()>;
 
 fn rounds() -> u32 {
-    std::env::var("WARD_TEST_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
+    std::env::var("WARD_TEST_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(40)
 }
 
 /// Moments spread over `span`, the same in each run of the test.
@@ -43,11 +46,21 @@ fn let_pass(moment: Duration) {
 }
 
 fn nobody_is_left(world: &World) -> Result {
-    wait_until("everybody to end", || world.survivors().is_empty() && world.wards().is_empty())
-        .with_context(|| format!("left: {:#?} {:#?}", world.survivors(), world.wards()))?;
+    wait_until("everybody to end", || {
+        world.survivors().is_empty() && world.wards().is_empty()
+    })
+    .with_context(|| format!("left: {:#?} {:#?}", world.survivors(), world.wards()))?;
     // Once more, now that nobody can start anybody any more.
-    ensure!(world.survivors().is_empty(), "left: {:#?}", world.survivors());
-    ensure!(world.forgotten_cgroups().is_empty(), "left: {:?}", world.forgotten_cgroups());
+    ensure!(
+        world.survivors().is_empty(),
+        "left: {:#?}",
+        world.survivors()
+    );
+    ensure!(
+        world.forgotten_cgroups().is_empty(),
+        "left: {:?}",
+        world.forgotten_cgroups()
+    );
     Ok(())
 }
 
@@ -106,8 +119,14 @@ fn judge_after_front(report: &Report) -> Result {
 #[test]
 fn the_front_is_killed_while_left_overs_are_stopped() -> Result {
     each(Duration::from_millis(300), |world, setting, moment| {
-        let run = world.ward().setting(setting).options(["--grace", "200ms", "--leftover-grace", "50ms"]);
-        let mut running = run.hostile_leaving(9, &["mixed-tree", "8", "leave"]).start()?;
+        let run =
+            world
+                .ward()
+                .setting(setting)
+                .options(["--grace", "200ms", "--leftover-grace", "50ms"]);
+        let mut running = run
+            .hostile_leaving(9, &["mixed-tree", "8", "leave"])
+            .start()?;
         let path = running.report_path()?.to_owned();
         running.await_signatures(8)?;
         let_pass(moment);
@@ -129,7 +148,11 @@ fn a_clean_up_outlives_the_front() -> Result {
         let file = world.path("cleaned");
         // Into a file, so that there is somewhere to write when the front is gone.
         let out = world.path("out");
-        let run = world.ward().setting(setting).options(["--grace", "1h"]).stdout(fs::File::create(&out)?);
+        let run = world
+            .ward()
+            .setting(setting)
+            .options(["--grace", "1h"])
+            .stdout(fs::File::create(&out)?);
         let mut running = run.hostile(&["cleanup", "0.4", &text(&file)]).start()?;
         let path = running.report_path()?.to_owned();
         running.await_signatures(1)?;
@@ -139,9 +162,16 @@ fn a_clean_up_outlives_the_front() -> Result {
         nobody_is_left(&world)?;
         let report = await_report(&path)?;
         judge_after_front(&report)?;
-        assert_eq!((report.end, report.forced), (End::Exited { code: 0 }, false), "{setting:?}");
+        assert_eq!(
+            (report.end, report.forced),
+            (End::Exited { code: 0 }, false),
+            "{setting:?}"
+        );
         let said = fs::read_to_string(&out)?;
-        assert!(said.starts_with("READY\nSTART\n") && said.ends_with("END\n"), "{setting:?}: {said}");
+        assert!(
+            said.starts_with("READY\nSTART\n") && said.ends_with("END\n"),
+            "{setting:?}: {said}"
+        );
     }
     Ok(())
 }
@@ -152,7 +182,10 @@ fn the_log_outlives_the_front() -> Result {
     for setting in settings() {
         let world = world!()?;
         let (file, log) = (world.path("cleaned"), world.path("log"));
-        let run = world.ward().setting(setting).options(["--grace", "1h", "--log", &text(&log)]);
+        let run = world
+            .ward()
+            .setting(setting)
+            .options(["--grace", "1h", "--log", &text(&log)]);
         let mut running = run.hostile(&["cleanup", "0.3", &text(&file)]).start()?;
         running.await_signatures(1)?;
         running.signal(Signal::KILL)?;
@@ -160,7 +193,10 @@ fn the_log_outlives_the_front() -> Result {
         nobody_is_left(&world)?;
         assert!(file.exists(), "{setting:?}");
         let said = fs::read_to_string(&log)?;
-        assert!(said.starts_with("READY\nSTART\n") && said.ends_with("END\n"), "{setting:?}: {said}");
+        assert!(
+            said.starts_with("READY\nSTART\n") && said.ends_with("END\n"),
+            "{setting:?}: {said}"
+        );
     }
     Ok(())
 }
@@ -170,8 +206,13 @@ fn the_log_outlives_the_front() -> Result {
 fn the_guardian_is_killed_and_the_run_goes_on() -> Result {
     let mut lost = 0;
     each(Duration::from_millis(40), |world, setting, moment| {
-        let run = world.ward().setting(setting).options(["--leftover-grace", "100ms"]);
-        let running = run.hostile_leaving(6, &["numbered-lines", "60", "1"]).start()?;
+        let run = world
+            .ward()
+            .setting(setting)
+            .options(["--leftover-grace", "100ms"]);
+        let running = run
+            .hostile_leaving(6, &["numbered-lines", "60", "1"])
+            .start()?;
         let_pass(moment);
         let Some(guardian) = guardian_now(&running) else {
             // Not there yet, or over already.
@@ -190,10 +231,17 @@ fn the_guardian_is_killed_and_the_run_goes_on() -> Result {
         let report = ended.judge(6)?;
         lost += u32::from(report.guardian_lost);
         let lines: String = (1..=60).map(numbered_line).collect();
-        ensure!(ended.out() == lines, "{} of 60 lines: {report:#?}", ended.out().lines().count());
+        ensure!(
+            ended.out() == lines,
+            "{} of 60 lines: {report:#?}",
+            ended.out().lines().count()
+        );
         Ok(())
     })?;
-    ensure!(lost > 0, "in no round was the guardian lost: the test proves nothing");
+    ensure!(
+        lost > 0,
+        "in no round was the guardian lost: the test proves nothing"
+    );
     Ok(())
 }
 
@@ -202,7 +250,10 @@ fn the_guardian_is_killed_and_the_run_goes_on() -> Result {
 fn the_guardian_is_killed_in_a_flood() -> Result {
     let lines: String = (1..=100_000).map(numbered_line).collect();
     each(Duration::from_millis(25), |world, setting, moment| {
-        let run = world.ward().setting(setting).hostile_leaving(6, &["numbered-lines", "100000"]);
+        let run = world
+            .ward()
+            .setting(setting)
+            .hostile_leaving(6, &["numbered-lines", "100000"]);
         let mut running = run.start()?;
         running.await_signatures(1)?;
         let_pass(moment);
@@ -212,8 +263,16 @@ fn the_guardian_is_killed_in_a_flood() -> Result {
         let ended = running.finish()?;
         let report = ended.judge(6)?;
         let got = ended.out();
-        let wrong = got.lines().zip(lines.lines()).position(|(got, sent)| got != sent);
-        ensure!(got == lines, "{} bytes instead of {}, first wrong line {wrong:?}; {report:#?}", got.len(), lines.len());
+        let wrong = got
+            .lines()
+            .zip(lines.lines())
+            .position(|(got, sent)| got != sent);
+        ensure!(
+            got == lines,
+            "{} bytes instead of {}, first wrong line {wrong:?}; {report:#?}",
+            got.len(),
+            lines.len()
+        );
         Ok(())
     })
 }
@@ -231,7 +290,10 @@ fn the_guardian_is_killed_and_then_the_run_is_stopped() -> Result {
         running.signal(Signal::TERM)?;
         let report = running.finish()?.judge(123)?;
         ensure!(report.guardian_lost, "{report:#?}");
-        ensure!(report.killed.count >= 1, "the deaf must be killed: {report:#?}");
+        ensure!(
+            report.killed.count >= 1,
+            "the deaf must be killed: {report:#?}"
+        );
         Ok(())
     })
 }
@@ -263,7 +325,10 @@ fn the_guardian_is_killed_during_a_stop() -> Result {
 fn a_limit_holds_without_the_guardian() -> Result {
     for setting in settings() {
         let world = world!()?;
-        let run = world.ward().setting(setting).options(["--timeout", "500ms", "--grace", "200ms"]);
+        let run = world
+            .ward()
+            .setting(setting)
+            .options(["--timeout", "500ms", "--grace", "200ms"]);
         let mut running = run.hostile(&["mixed-tree", "8"]).start()?;
         running.await_signatures(8)?;
         processes::signal_marked(running.guardian()?, world.mark(), Signal::KILL);
@@ -279,7 +344,10 @@ fn a_lost_guardian_spares_too() -> Result {
     for setting in settings() {
         let world = world!()?;
         let file = world.path("beats");
-        let script = format!("{}; exec sleep 60", world.hostile_text(&["spared-writer", &text(&file)]));
+        let script = format!(
+            "{}; exec sleep 60",
+            world.hostile_text(&["spared-writer", &text(&file)])
+        );
         let mut running = world.ward().setting(setting).sh(&script).start()?;
         let writer = running.await_signatures(1)?[0];
         processes::signal_marked(running.guardian()?, world.mark(), Signal::KILL);
@@ -287,9 +355,14 @@ fn a_lost_guardian_spares_too() -> Result {
         let ended = running.finish()?;
         ensure!(ended.code() == 123, "{setting:?}: {ended:#?}");
         assert_eq!(ended.report()?.spared.count, 1, "{setting:?}");
-        ensure!(look(writer).is_some_and(|seen| !seen.is_zombie()), "{setting:?}: it was not spared");
+        ensure!(
+            look(writer).is_some_and(|seen| !seen.is_zombie()),
+            "{setting:?}: it was not spared"
+        );
         let first = beats(&file)?;
-        wait_until("the writer to go on", || beats(&file).is_ok_and(|beat| beat > first + 200))?;
+        wait_until("the writer to go on", || {
+            beats(&file).is_ok_and(|beat| beat > first + 200)
+        })?;
     }
     Ok(())
 }
@@ -300,7 +373,10 @@ fn a_lost_front_spares_too() -> Result {
     for setting in settings() {
         let world = world!()?;
         let file = world.path("beats");
-        let script = format!("{}; exec sleep 60", world.hostile_text(&["spared-writer", &text(&file)]));
+        let script = format!(
+            "{}; exec sleep 60",
+            world.hostile_text(&["spared-writer", &text(&file)])
+        );
         let mut running = world.ward().setting(setting).sh(&script).start()?;
         let path = running.report_path()?.to_owned();
         let writer = running.await_signatures(1)?[0];
@@ -308,9 +384,14 @@ fn a_lost_front_spares_too() -> Result {
         running.finish_killed()?;
         let report = await_report(&path)?;
         assert_eq!(report.spared.count, 1, "{setting:?}: {report:#?}");
-        ensure!(look(writer).is_some_and(|seen| !seen.is_zombie()), "{setting:?}: it was not spared");
+        ensure!(
+            look(writer).is_some_and(|seen| !seen.is_zombie()),
+            "{setting:?}: it was not spared"
+        );
         let first = beats(&file)?;
-        wait_until("the writer to go on", || beats(&file).is_ok_and(|beat| beat > first + 200))?;
+        wait_until("the writer to go on", || {
+            beats(&file).is_ok_and(|beat| beat > first + 200)
+        })?;
     }
     Ok(())
 }
@@ -319,11 +400,17 @@ fn a_lost_front_spares_too() -> Result {
 #[test]
 fn a_guardian_that_stands_still_for_a_while() -> Result {
     let world = world!()?;
-    let mut running = world.ward().options(["--grace", "300ms"]).hostile(&["mixed-tree", "8"]).start()?;
+    let mut running = world
+        .ward()
+        .options(["--grace", "300ms"])
+        .hostile(&["mixed-tree", "8"])
+        .start()?;
     running.await_signatures(8)?;
     let guardian = running.guardian()?;
     processes::signal_marked(guardian, world.mark(), Signal::STOP);
-    wait_until("the guardian to stand still", || look(guardian).is_some_and(|seen| seen.state == 'T'))?;
+    wait_until("the guardian to stand still", || {
+        look(guardian).is_some_and(|seen| seen.state == 'T')
+    })?;
     running.signal(Signal::TERM)?;
     processes::signal_marked(guardian, world.mark(), Signal::CONT);
     running.finish()?.judge(123)?;

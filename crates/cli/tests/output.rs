@@ -25,7 +25,12 @@ const OUT: usize = 3_000_017;
 const ERR: usize = 2_000_003;
 
 fn random() -> [String; 4] {
-    ["random-bytes".to_owned(), "7".to_owned(), OUT.to_string(), ERR.to_string()]
+    [
+        "random-bytes".to_owned(),
+        "7".to_owned(),
+        OUT.to_string(),
+        ERR.to_string(),
+    ]
 }
 
 fn mood(words: &[String]) -> Vec<&str> {
@@ -46,7 +51,10 @@ fn same(what: &str, got: &[u8], sent: &[u8]) -> Result {
 
 fn reported(ended: &Ended, out: usize, err: usize) -> Result {
     let output = ended.judge(0)?.output;
-    assert_eq!((output.stdout_bytes, output.stderr_bytes), (out as u64, err as u64));
+    assert_eq!(
+        (output.stdout_bytes, output.stderr_bytes),
+        (out as u64, err as u64)
+    );
     assert_eq!((output.undelivered_bytes, output.log_lost_bytes), (0, 0));
     Ok(())
 }
@@ -55,7 +63,12 @@ fn reported(ended: &Ended, out: usize, err: usize) -> Result {
 fn two_pipes() -> Result {
     for setting in settings() {
         let world = world!()?;
-        let ended = world.ward().setting(setting).options(["--quiet"]).hostile(&mood(&random())).finish()?;
+        let ended = world
+            .ward()
+            .setting(setting)
+            .options(["--quiet"])
+            .hostile(&mood(&random()))
+            .finish()?;
         same("stdout", &ended.stdout, &random_bytes(7, OUT))?;
         same("stderr", &ended.stderr, &random_bytes(8, ERR))?;
         reported(&ended, OUT, ERR)?;
@@ -86,9 +99,16 @@ fn one_file_for_both() -> Result {
     let file = File::create(&path)?;
     let run = world.ward().stdout(file.try_clone()?).stderr(file);
     run.hostile(&["both-streams", "2000"]).finish()?.judge(0)?;
-    let mut lines: Vec<String> = fs::read_to_string(&path)?.lines().map(|line| format!("{line}\n")).collect();
+    let mut lines: Vec<String> = fs::read_to_string(&path)?
+        .lines()
+        .map(|line| format!("{line}\n"))
+        .collect();
     lines.sort();
-    same("the lines", lines.concat().as_bytes(), (1..=2000).map(numbered_line).collect::<String>().as_bytes())
+    same(
+        "the lines",
+        lines.concat().as_bytes(),
+        (1..=2000).map(numbered_line).collect::<String>().as_bytes(),
+    )
 }
 
 #[test]
@@ -99,12 +119,22 @@ fn sockets() -> Result {
     let near_tcp = std::net::TcpStream::connect(listener.local_addr()?)?;
     let (far_tcp, _) = listener.accept()?;
     let run = world.ward().stdout(std::os::fd::OwnedFd::from(near));
-    let run = run.stderr(std::os::fd::OwnedFd::from(near_tcp)).hostile(&mood(&random()));
+    let run = run
+        .stderr(std::os::fd::OwnedFd::from(near_tcp))
+        .hostile(&mood(&random()));
     let running = run.start()?;
     let (out, err) = (Capture::of(far.into()), Capture::of(far_tcp.into()));
     let ended = running.finish()?;
-    same("the unix socket", &out.to_end("the unix socket")?, &random_bytes(7, OUT))?;
-    same("the tcp socket", &err.to_end("the tcp socket")?, &random_bytes(8, ERR))?;
+    same(
+        "the unix socket",
+        &out.to_end("the unix socket")?,
+        &random_bytes(7, OUT),
+    )?;
+    same(
+        "the tcp socket",
+        &err.to_end("the tcp socket")?,
+        &random_bytes(8, ERR),
+    )?;
     reported(&ended, OUT, ERR)
 }
 
@@ -115,7 +145,11 @@ fn a_pipe_that_does_not_block() -> Result {
     let world = world!()?;
     let (mut reader, writer) = std::io::pipe()?;
     rustix::io::ioctl_fionbio(&writer, true)?;
-    let running = world.ward().stdout(writer).hostile(&["random-bytes", "7", "1000003", "0"]).start()?;
+    let running = world
+        .ward()
+        .stdout(writer)
+        .hostile(&["random-bytes", "7", "1000003", "0"])
+        .start()?;
     let mut got = Vec::new();
     reader.read_to_end(&mut got)?;
     running.finish()?.judge(0)?;
@@ -128,12 +162,18 @@ fn a_reader_that_takes_its_time() -> Result {
     let (mut reader, writer) = std::io::pipe()?;
     // More than all the pipes in between hold.
     let bytes = 6_000_000;
-    let mut running = world.ward().stdout(writer).hostile(&["random-bytes", "7", "6000000", "0"]).start()?;
+    let mut running = world
+        .ward()
+        .stdout(writer)
+        .hostile(&["random-bytes", "7", "6000000", "0"])
+        .start()?;
     let mut got = Vec::new();
     let mut piece = vec![0; 9973];
     // Nobody reads until the pipes are full all along and the command waits.
     let signed = running.await_signatures(1)?[0];
-    wait_until("the writer to wait", || processes::look(signed).is_some_and(|seen| seen.state == 'S'))?;
+    wait_until("the writer to wait", || {
+        processes::look(signed).is_some_and(|seen| seen.state == 'S')
+    })?;
     loop {
         let count = reader.read(&mut piece)?;
         if count == 0 {
@@ -151,7 +191,10 @@ fn a_reader_that_takes_its_time() -> Result {
 fn last_words() -> Result {
     let world = world!()?;
     for _ in 0..40 {
-        let ended = world.ward().sh("printf out; printf err >&2; exit 3").finish()?;
+        let ended = world
+            .ward()
+            .sh("printf out; printf err >&2; exit 3")
+            .finish()?;
         ended.judge(3)?;
         assert_eq!((ended.out().as_str(), ended.err().as_str()), ("out", "err"));
     }
@@ -169,9 +212,18 @@ fn last_words_of_who_was_left_over() -> Result {
             world.hostile_text(&["cleanup", "0.3", &text(&file)]),
             text(world.roll()),
         );
-        let ended = world.ward().setting(setting).options(["--leftover-grace", "100ms"]).sh(&text).finish()?;
+        let ended = world
+            .ward()
+            .setting(setting)
+            .options(["--leftover-grace", "100ms"])
+            .sh(&text)
+            .finish()?;
         let report = ended.judge(3)?;
-        assert!(ended.out().starts_with("READY\nSTART\n") && ended.out().ends_with("END\n"), "{}", ended.out());
+        assert!(
+            ended.out().starts_with("READY\nSTART\n") && ended.out().ends_with("END\n"),
+            "{}",
+            ended.out()
+        );
         assert_eq!((report.cleaned_up.count, report.killed.count), (1, 0));
         assert!(file.exists());
     }
@@ -184,14 +236,23 @@ fn a_reader_that_has_enough() -> Result {
     for setting in settings() {
         let world = world!()?;
         let (mut reader, writer) = std::io::pipe()?;
-        let running = world.ward().setting(setting).stdout(writer).command(["yes"]).start()?;
+        let running = world
+            .ward()
+            .setting(setting)
+            .stdout(writer)
+            .command(["yes"])
+            .start()?;
         let mut some = [0; 20];
         reader.read_exact(&mut some)?;
         drop(reader);
         assert_eq!(&some, b"y\ny\ny\ny\ny\ny\ny\ny\ny\ny\n");
         let ended = running.finish()?;
         let report = ended.judge(128 + 13)?;
-        assert!(matches!(report.end, End::Signaled { signal, .. } if signal.number() == 13), "{:?}", report.end);
+        assert!(
+            matches!(report.end, End::Signaled { signal, .. } if signal.number() == 13),
+            "{:?}",
+            report.end
+        );
         assert_eq!(report.cause, None);
     }
     Ok(())
@@ -202,7 +263,11 @@ fn a_reader_that_has_enough() -> Result {
 fn a_reader_that_has_enough_of_a_program_that_ignores_sigpipe() -> Result {
     let world = world!()?;
     let (reader, writer) = std::io::pipe()?;
-    let mut running = world.ward().stdout(writer).hostile(&["flood", "0"]).start()?;
+    let mut running = world
+        .ward()
+        .stdout(writer)
+        .hostile(&["flood", "0"])
+        .start()?;
     running.await_signatures(1)?;
     drop(reader);
     running.finish()?.judge(BROKEN_PIPE)?;
@@ -216,9 +281,17 @@ fn one_reader_less() -> Result {
     let (reader, writer) = std::io::pipe()?;
     drop(reader);
     let text = "trap '' PIPE; echo lost; i=0; while [ $i -lt 200 ]; do echo lost; echo kept >&2; i=$((i+1)); done; exit 5";
-    let ended = world.ward().stdout(writer).options(["--quiet"]).sh(&format!("{{ {text}; }} 2>&2")).finish()?;
+    let ended = world
+        .ward()
+        .stdout(writer)
+        .options(["--quiet"])
+        .sh(&format!("{{ {text}; }} 2>&2"))
+        .finish()?;
     assert_eq!(ended.code(), 5);
-    assert_eq!(ended.err().lines().filter(|line| *line == "kept").count(), 200);
+    assert_eq!(
+        ended.err().lines().filter(|line| *line == "kept").count(),
+        200
+    );
     Ok(())
 }
 
@@ -226,13 +299,26 @@ fn one_reader_less() -> Result {
 fn a_full_disk_is_told_of_and_stops_nobody() -> Result {
     let world = world!()?;
     let full = OpenOptions::new().write(true).open("/dev/full")?;
-    let mut running = world.ward().stdout(full).sh("echo READY >&2; echo lost; exit 0").start()?;
-    wait_until("the command", || contains(&running.stderr_so_far(), "READY"))?;
-    ensure!(wait_until("the end", || running.is_over()).is_ok(), "it hangs");
+    let mut running = world
+        .ward()
+        .stdout(full)
+        .sh("echo READY >&2; echo lost; exit 0")
+        .start()?;
+    wait_until("the command", || {
+        contains(&running.stderr_so_far(), "READY")
+    })?;
+    ensure!(
+        wait_until("the end", || running.is_over()).is_ok(),
+        "it hangs"
+    );
     let ended = running.finish()?;
     let report = ended.report()?;
     assert_eq!(report.output.undelivered_bytes, 5, "{report:#?}");
-    assert!(ended.wards_words().contains("No space left"), "{}", ended.err());
+    assert!(
+        ended.wards_words().contains("No space left"),
+        "{}",
+        ended.err()
+    );
     Ok(())
 }
 
@@ -240,7 +326,12 @@ fn a_full_disk_is_told_of_and_stops_nobody() -> Result {
 fn merged_streams_keep_their_order() -> Result {
     for setting in settings() {
         let world = world!()?;
-        let ended = world.ward().setting(setting).options(["--merge"]).hostile(&["both-streams", "5000"]).finish()?;
+        let ended = world
+            .ward()
+            .setting(setting)
+            .options(["--merge"])
+            .hostile(&["both-streams", "5000"])
+            .finish()?;
         let report = ended.judge(0)?;
         let lines: String = (1..=5000).map(numbered_line).collect();
         same("stdout", &ended.stdout, lines.as_bytes())?;
@@ -258,19 +349,32 @@ fn the_log_has_everything() -> Result {
         let log_text = text(&log);
         fs::write(&log, "what was there\n")?;
         fs::set_permissions(&log, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
-        let run = || world.ward().setting(setting).options(["--quiet", "--log", &log_text]);
+        let run = || {
+            world
+                .ward()
+                .setting(setting)
+                .options(["--quiet", "--log", &log_text])
+        };
 
-        let ended = run().hostile(&["random-bytes", "7", "2000003", "0"]).finish()?;
+        let ended = run()
+            .hostile(&["random-bytes", "7", "2000003", "0"])
+            .finish()?;
         ended.judge(0)?;
         same("stdout", &ended.stdout, &random_bytes(7, 2_000_003))?;
         same("the log", &fs::read(&log)?, &random_bytes(7, 2_000_003))?;
 
-        let ended = run().options(["--log-append"]).hostile(&["random-bytes", "9", "0", "100003"]).finish()?;
+        let ended = run()
+            .options(["--log-append"])
+            .hostile(&["random-bytes", "9", "0", "100003"])
+            .finish()?;
         ended.judge(0)?;
         let all = [random_bytes(7, 2_000_003), random_bytes(10, 100_003)].concat();
         same("the log", &fs::read(&log)?, &all)?;
 
-        let ended = run().options(["--merge"]).hostile(&["both-streams", "1000"]).finish()?;
+        let ended = run()
+            .options(["--merge"])
+            .hostile(&["both-streams", "1000"])
+            .finish()?;
         ended.judge(0)?;
         let lines: String = (1..=1000).map(numbered_line).collect();
         same("the log", &fs::read(&log)?, lines.as_bytes())?;
@@ -284,11 +388,22 @@ fn the_log_has_everything() -> Result {
 fn the_log_has_both_streams() -> Result {
     let world = world!()?;
     let log = world.path("log");
-    let ended = world.ward().options(["--log", &text(&log)]).hostile(&["both-streams", "1000"]).finish()?;
+    let ended = world
+        .ward()
+        .options(["--log", &text(&log)])
+        .hostile(&["both-streams", "1000"])
+        .finish()?;
     ended.judge(0)?;
-    let mut lines: Vec<String> = fs::read_to_string(&log)?.lines().map(|line| format!("{line}\n")).collect();
+    let mut lines: Vec<String> = fs::read_to_string(&log)?
+        .lines()
+        .map(|line| format!("{line}\n"))
+        .collect();
     lines.sort();
-    same("the lines", lines.concat().as_bytes(), (1..=1000).map(numbered_line).collect::<String>().as_bytes())
+    same(
+        "the lines",
+        lines.concat().as_bytes(),
+        (1..=1000).map(numbered_line).collect::<String>().as_bytes(),
+    )
 }
 
 /// The time is in the log, before each line, and nowhere else.
@@ -297,15 +412,22 @@ fn the_log_has_the_time() -> Result {
     let world = world!()?;
     let log = world.path("log");
     let run = world.ward().options(["--log", &text(&log), "--timestamps"]);
-    let ended = run.sh("echo one; echo; printf '  three'; sleep 0.02; printf ' and more\\nfour'").finish()?;
+    let ended = run
+        .sh("echo one; echo; printf '  three'; sleep 0.02; printf ' and more\\nfour'")
+        .finish()?;
     ended.judge(0)?;
     assert_eq!(ended.out(), "one\n\n  three and more\nfour");
     let text = fs::read_to_string(&log)?;
     let mut moments = Vec::new();
     let mut lines = Vec::new();
     for line in text.split('\n').filter(|line| !line.is_empty()) {
-        let (moment, line) = line.split_once(' ').with_context(|| format!("no time in {line:?}"))?;
-        ensure!(is_rfc3339(moment) && moment.len() == "2026-11-21T10:42:00.000Z".len(), "{moment}");
+        let (moment, line) = line
+            .split_once(' ')
+            .with_context(|| format!("no time in {line:?}"))?;
+        ensure!(
+            is_rfc3339(moment) && moment.len() == "2026-11-21T10:42:00.000Z".len(),
+            "{moment}"
+        );
         moments.push(moment.to_owned());
         lines.push(line.to_owned());
     }
@@ -317,14 +439,20 @@ fn the_log_has_the_time() -> Result {
 #[test]
 fn a_log_on_a_full_disk_costs_nothing_but_the_log() -> Result {
     let world = world!()?;
-    let run = world.ward().options(["--log", "/dev/full"]).hostile(&["numbered-lines", "5000"]);
+    let run = world
+        .ward()
+        .options(["--log", "/dev/full"])
+        .hostile(&["numbered-lines", "5000"]);
     let ended = run.finish()?;
     let report = ended.judge(0)?;
     let lines: String = (1..=5000).map(numbered_line).collect();
     same("stdout", &ended.stdout, lines.as_bytes())?;
     assert_eq!(report.output.log_lost_bytes, lines.len() as u64);
     let words = ended.wards_words();
-    assert!(words.contains("log") && words.contains("No space left"), "{words}");
+    assert!(
+        words.contains("log") && words.contains("No space left"),
+        "{words}"
+    );
     Ok(())
 }
 
@@ -340,8 +468,13 @@ fn a_caller_that_reads_to_the_end_is_not_held() -> Result {
     ];
     for command in moods {
         let ward = text(world.ward_program());
-        let text = format!("x=$({ward} run --leftover-grace 100ms -- {command} 2>/dev/null); echo done $?");
-        let output = world.command_as(Who::Myself, "/bin/sh").args(["-c", &text, world.mark()]).output()?;
+        let text = format!(
+            "x=$({ward} run --leftover-grace 100ms -- {command} 2>/dev/null); echo done $?"
+        );
+        let output = world
+            .command_as(Who::Myself, "/bin/sh")
+            .args(["-c", &text, world.mark()])
+            .output()?;
         assert_eq!(String::from_utf8_lossy(&output.stdout), "done 0\n");
     }
     Ok(())
@@ -354,7 +487,11 @@ fn a_spared_writer_goes_on() -> Result {
     for setting in settings() {
         let world = world!()?;
         let file = world.path("beats");
-        let mut ended = world.ward().setting(setting).hostile_leaving(9, &["spared-writer", &text(&file)]).finish()?;
+        let mut ended = world
+            .ward()
+            .setting(setting)
+            .hostile_leaving(9, &["spared-writer", &text(&file)])
+            .finish()?;
         // finish() has seen the end of both pipes by now.
         let writer = one_survivor(&ended).with_context(|| format!("{setting:?}"))?;
         ensure!(ended.wards.len() <= 1, "{:?}", ended.wards);
@@ -362,10 +499,16 @@ fn a_spared_writer_goes_on() -> Result {
         ended.wards.clear();
         let report = ended.judge(9)?;
         assert_eq!(pids(&report.spared), [writer].into(), "{report:#?}");
-        let why = report.spared.processes[0].why.as_deref().context("no reason")?;
+        let why = report.spared.processes[0]
+            .why
+            .as_deref()
+            .context("no reason")?;
         assert!(why.contains("BUILD_ID"), "{why}");
         assert_eq!(report.spared.processes[0].holds, ["stdout", "stderr"]);
-        assert_eq!((report.cause, report.left_over.count, report.told.count), (None, 0, 0));
+        assert_eq!(
+            (report.cause, report.left_over.count, report.told.count),
+            (None, 0, 0)
+        );
 
         // More than the largest pipe holds.
         let first = beats(&file)?;
@@ -385,7 +528,11 @@ fn a_spared_writer_goes_on() -> Result {
 fn one_survivor(ended: &Ended) -> anyhow::Result<i32> {
     match ended.survivors.as_slice() {
         [writer] => Ok(writer.pid),
-        others => anyhow::bail!("{others:#?}; ward said {}; report {:#?}", ended.err(), ended.raw),
+        others => anyhow::bail!(
+            "{others:#?}; ward said {}; report {:#?}",
+            ended.err(),
+            ended.raw
+        ),
     }
 }
 
@@ -394,9 +541,20 @@ fn nobody_is_spared_if_nobody_may_be() -> Result {
     for setting in settings() {
         let world = world!()?;
         let file = world.path("beats");
-        let run = world.ward().setting(setting).options(["--no-spare", "--leftover-grace", "100ms"]);
-        let report = run.hostile_leaving(9, &["spared-writer", &text(&file)]).finish()?.judge(9)?;
-        assert_eq!((report.spared.count, report.left_over.count), (0, 1), "{setting:?}");
+        let run =
+            world
+                .ward()
+                .setting(setting)
+                .options(["--no-spare", "--leftover-grace", "100ms"]);
+        let report = run
+            .hostile_leaving(9, &["spared-writer", &text(&file)])
+            .finish()?
+            .judge(9)?;
+        assert_eq!(
+            (report.spared.count, report.left_over.count),
+            (0, 1),
+            "{setting:?}"
+        );
     }
     Ok(())
 }
@@ -413,13 +571,24 @@ fn who_asks_to_be_spared() -> Result {
         (&[("BUILD_ID", "17")], "BUILD_ID=18", Some("BUILD_ID")),
         (&[("BUILD_ID", "17")], "BUILD_ID=17", None),
         (&[("BUILD_ID", "17")], "-u BUILD_ID", None),
-        (&[("JENKINS_NODE_COOKIE", "c0ffee")], "JENKINS_NODE_COOKIE=dontKillMe", Some("JENKINS_NODE_COOKIE")),
-        (&[("RUNNER_TRACKING_ID", "github_1")], "RUNNER_TRACKING_ID=0", Some("RUNNER_TRACKING_ID")),
+        (
+            &[("JENKINS_NODE_COOKIE", "c0ffee")],
+            "JENKINS_NODE_COOKIE=dontKillMe",
+            Some("JENKINS_NODE_COOKIE"),
+        ),
+        (
+            &[("RUNNER_TRACKING_ID", "github_1")],
+            "RUNNER_TRACKING_ID=0",
+            Some("RUNNER_TRACKING_ID"),
+        ),
         (&[], "WARD_RUN_ID=", Some("WARD_RUN_ID")),
         (&[], "-u WARD_RUN_ID", None),
         (&[("BUILD_ID", "17")], "-i", None),
     ];
-    for setting in [Rung::Guardian, Rung::Cgroup].map(|rung| Setting { who: Who::Myself, rung }) {
+    for setting in [Rung::Guardian, Rung::Cgroup].map(|rung| Setting {
+        who: Who::Myself,
+        rung,
+    }) {
         if !ward_testkit::world::can_have(setting) {
             continue;
         }
@@ -431,7 +600,10 @@ fn who_asks_to_be_spared() -> Result {
                 world.hostile_text(&["linger"]),
                 text(world.roll()),
             );
-            let mut run = world.ward().setting(setting).options(["--leftover-grace", "0"]);
+            let mut run = world
+                .ward()
+                .setting(setting)
+                .options(["--leftover-grace", "0"]);
             for (name, value) in *given {
                 run = run.variable(name, value);
             }
@@ -439,13 +611,19 @@ fn who_asks_to_be_spared() -> Result {
             let alive: Vec<i32> = ended.survivors.drain(..).map(|seen| seen.pid).collect();
             ended.wards.clear();
             let report = ended.judge(9)?;
-            let why = report.spared.processes.first().and_then(|process| process.why.as_deref());
+            let why = report
+                .spared
+                .processes
+                .first()
+                .and_then(|process| process.why.as_deref());
             let right = match (why, spared) {
                 (Some(why), Some(name)) => why.contains(name),
                 (why, name) => why.is_none() && name.is_none(),
             };
             if !right || alive.len() != usize::from(spared.is_some()) {
-                wrong.push(format!("{given:?} {changed}: {why:?}, not {spared:?}; alive {alive:?}"));
+                wrong.push(format!(
+                    "{given:?} {changed}: {why:?}, not {spared:?}; alive {alive:?}"
+                ));
             }
         }
         ensure!(wrong.is_empty(), "{setting:?}\n{}", wrong.join("\n"));
@@ -459,11 +637,16 @@ fn a_stop_spares_too() -> Result {
     for setting in settings() {
         let world = world!()?;
         let file = world.path("beats");
-        let text = format!("{}; exec sleep 60", world.hostile_text(&["spared-writer", &text(&file)]));
+        let text = format!(
+            "{}; exec sleep 60",
+            world.hostile_text(&["spared-writer", &text(&file)])
+        );
         let mut running = world.ward().setting(setting).sh(&text).start()?;
         running.await_signatures(1)?;
         wait_until("the leader to sleep", || {
-            processes::marked(world.mark()).iter().any(|seen| seen.command == "sleep 60")
+            processes::marked(world.mark())
+                .iter()
+                .any(|seen| seen.command == "sleep 60")
         })?;
         running.signal(Signal::TERM)?;
         let mut ended = running.finish()?;
@@ -471,9 +654,15 @@ fn a_stop_spares_too() -> Result {
         ended.survivors.clear();
         ended.wards.clear();
         let report = ended.judge(123)?;
-        assert_eq!((report.spared.count, report.told.count), (1, 1), "{setting:?}");
+        assert_eq!(
+            (report.spared.count, report.told.count),
+            (1, 1),
+            "{setting:?}"
+        );
         let first = beats(&file)?;
-        wait_until("the writer to go on", || beats(&file).is_ok_and(|beat| beat > first + 50))?;
+        wait_until("the writer to go on", || {
+            beats(&file).is_ok_and(|beat| beat > first + 50)
+        })?;
     }
     Ok(())
 }
@@ -482,7 +671,11 @@ fn a_stop_spares_too() -> Result {
 fn input_passes_through() -> Result {
     let world = world!()?;
     let bytes = random_bytes(3, 700_001);
-    let ended = world.ward().stdin(pipe_with(bytes.clone())?).command(["cat"]).finish()?;
+    let ended = world
+        .ward()
+        .stdin(pipe_with(bytes.clone())?)
+        .command(["cat"])
+        .finish()?;
     reported(&ended, bytes.len(), 0)?;
     same("stdout", &ended.stdout, &bytes)
 }
@@ -510,7 +703,10 @@ fn ward_says_who_was_left_over_unless_it_is_to_be_quiet() -> Result {
     let report = ended.judge(9)?;
     let pid = report.left_over.processes[0].pid.to_string();
     assert!(ended.wards_words().contains(&pid), "{}", ended.err());
-    let ended = run().options(["--quiet"]).hostile_leaving(9, &["daemonize"]).finish()?;
+    let ended = run()
+        .options(["--quiet"])
+        .hostile_leaving(9, &["daemonize"])
+        .finish()?;
     ended.judge(9)?;
     assert_eq!(ended.err(), "");
     Ok(())
@@ -520,7 +716,10 @@ fn ward_says_who_was_left_over_unless_it_is_to_be_quiet() -> Result {
 fn a_quiet_run_says_nothing() -> Result {
     let world = world!()?;
     let ended = world.ward().without_report().command(["true"]).finish()?;
-    assert_eq!((ended.out(), ended.err(), ended.code()), (String::new(), String::new(), 0));
+    assert_eq!(
+        (ended.out(), ended.err(), ended.code()),
+        (String::new(), String::new(), 0)
+    );
     Ok(())
 }
 
@@ -529,8 +728,12 @@ fn a_quiet_run_says_nothing() -> Result {
 fn without_any_stream() -> Result {
     let world = world!()?;
     let file = world.path("done");
-    let run = world.ward().started_by(["/bin/sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"]);
-    let ended = run.sh(&format!("echo lost; echo done > {}; exit 3", text(&file))).finish()?;
+    let run = world
+        .ward()
+        .started_by(["/bin/sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"]);
+    let ended = run
+        .sh(&format!("echo lost; echo done > {}; exit 3", text(&file)))
+        .finish()?;
     assert_eq!(ended.code(), 3);
     assert_eq!(fs::read_to_string(&file)?, "done\n");
     assert_eq!(ended.report()?.exit_status, 3);
@@ -546,7 +749,10 @@ fn a_pipeline_of_wards() -> Result {
         "{ward} run -- {} | {ward} run -- sort -r | {ward} run -- head -n 3",
         world.hostile_text(&["numbered-lines", "5000"])
     );
-    let output = world.command_as(Who::Myself, "/bin/sh").args(["-c", &text, world.mark()]).output()?;
+    let output = world
+        .command_as(Who::Myself, "/bin/sh")
+        .args(["-c", &text, world.mark()])
+        .output()?;
     let lines: String = (4998..=5000).rev().map(numbered_line).collect();
     assert_eq!(String::from_utf8_lossy(&output.stdout), lines);
     assert_eq!(world.survivors(), []);
@@ -558,8 +764,13 @@ fn a_pipeline_of_wards() -> Result {
 fn the_log_is_a_file_like_any_other() -> Result {
     let world = world!()?;
     let log = world.path("log");
-    let run = world.ward().started_by(["/bin/sh", "-c", "umask 027; exec \"$@\"", "sh"]);
-    run.options(["--log", &text(&log)]).sh("echo x").finish()?.judge(0)?;
+    let run = world
+        .ward()
+        .started_by(["/bin/sh", "-c", "umask 027; exec \"$@\"", "sh"]);
+    run.options(["--log", &text(&log)])
+        .sh("echo x")
+        .finish()?
+        .judge(0)?;
     let metadata = fs::metadata(&log)?;
     assert_eq!(metadata.mode() & 0o777, 0o640);
     assert_eq!(metadata.len(), 2);

@@ -34,7 +34,11 @@ impl<'w> Build<'w> {
                 fs::set_permissions(&path, Permissions::from_mode(0o755))?;
             }
         }
-        Ok(Self { world, directory, variables: Vec::new() })
+        Ok(Self {
+            world,
+            directory,
+            variables: Vec::new(),
+        })
     }
 
     /// The home of the tools is the caller's, where their caches are.
@@ -58,7 +62,11 @@ impl<'w> Build<'w> {
     }
 
     fn in_custody(&self, command: &[&str]) -> anyhow::Result<Ended> {
-        let mut run = self.world.ward().directory(&self.directory).command(command.iter().copied());
+        let mut run = self
+            .world
+            .ward()
+            .directory(&self.directory)
+            .command(command.iter().copied());
         for (name, value) in &self.variables {
             run = run.variable(name, value);
         }
@@ -74,8 +82,16 @@ impl<'w> Build<'w> {
         let code = u8::try_from(code.context("killed")?)?;
         ended.judge(code)?;
         // How long something took is the only thing that may differ.
-        assert_eq!(without_numbers(&ended.out()), without_numbers(&out), "stdout of {command:?}");
-        assert_eq!(without_numbers(&ended.err()), without_numbers(&err), "stderr of {command:?}");
+        assert_eq!(
+            without_numbers(&ended.out()),
+            without_numbers(&out),
+            "stdout of {command:?}"
+        );
+        assert_eq!(
+            without_numbers(&ended.err()),
+            without_numbers(&err),
+            "stderr of {command:?}"
+        );
         Ok(())
     }
 }
@@ -110,7 +126,12 @@ fn make() -> Result {
     }
     let world = world!()?;
     let mut files: Vec<(String, String)> = (0..12)
-        .map(|i| (format!("part{i}.c"), format!("int part{i}(int x) {{ return x * {i} + 1; }}\n")))
+        .map(|i| {
+            (
+                format!("part{i}.c"),
+                format!("int part{i}(int x) {{ return x * {i} + 1; }}\n"),
+            )
+        })
         .collect();
     let calls: String = (0..12).map(|i| format!("  x = part{i}(x);\n")).collect();
     let prototypes: String = (0..12).map(|i| format!("int part{i}(int);\n")).collect();
@@ -127,10 +148,19 @@ fn make() -> Result {
          fail:\n\t@echo about to fail\n\tfalse\n"
             .to_owned(),
     ));
-    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
     let build = Build::of(&world, &files)?;
     let clean = |directory: &Path| -> Result {
-        ensure!(Command::new("make").args(["-s", "clean"]).current_dir(directory).status()?.success());
+        ensure!(
+            Command::new("make")
+                .args(["-s", "clean"])
+                .current_dir(directory)
+                .status()?
+                .success()
+        );
         Ok(())
     };
     build.same(&["make"], clean)?;
@@ -151,7 +181,10 @@ fn a_make_within_a_make() -> Result {
     let outer = format!("all: a b\na b:\n\t+@{ward} run -q -- $(MAKE) -s -C inner $@\n");
     let build = Build::of(
         &world,
-        &[("Makefile", &outer), ("inner/Makefile", "a b:\n\t@sleep 0.1; echo made $@\n")],
+        &[
+            ("Makefile", &outer),
+            ("inner/Makefile", "a b:\n\t@sleep 0.1; echo made $@\n"),
+        ],
     )?;
     let (code, _, err) = build.bare(&["make", "-s", "-j2"])?;
     ensure!(code == Some(0), "{err}");
@@ -161,7 +194,10 @@ fn a_make_within_a_make() -> Result {
 
 #[test]
 fn cargo() -> Result {
-    let Some(cargo) = std::env::var_os("CARGO").map(PathBuf::from).or_else(|| in_path("cargo")) else {
+    let Some(cargo) = std::env::var_os("CARGO")
+        .map(PathBuf::from)
+        .or_else(|| in_path("cargo"))
+    else {
         skipped("cargo", "not installed");
         return Ok(());
     };
@@ -192,7 +228,10 @@ fn cargo() -> Result {
     let clean = |directory: &Path| remove(directory, "target");
     build.same(&build_command, clean)?;
     build.same(&[&cargo, "run", "--offline", "--quiet"], |_| Ok(()))?;
-    fs::write(build.directory.join("src/main.rs"), "fn main() { missing(); }\n")?;
+    fs::write(
+        build.directory.join("src/main.rs"),
+        "fn main() { missing(); }\n",
+    )?;
     build.same(&build_command, clean)
 }
 
@@ -213,8 +252,19 @@ fn pip() -> Result {
     .at_home();
     let python = text(python);
     let install = [
-        python.as_str(), "-m", "pip", "install", "--no-index", "--no-build-isolation", "--no-deps", "--no-cache-dir",
-        "--disable-pip-version-check", "--root-user-action=ignore", "--target", "into", "./package",
+        python.as_str(),
+        "-m",
+        "pip",
+        "install",
+        "--no-index",
+        "--no-build-isolation",
+        "--no-deps",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+        "--root-user-action=ignore",
+        "--target",
+        "into",
+        "./package",
     ];
     let clean = |directory: &Path| -> Result {
         for name in ["into", "package/build", "package/tiny.egg-info"] {
@@ -228,8 +278,21 @@ fn pip() -> Result {
         return Ok(());
     }
     build.same(&install, clean)?;
-    ensure!(build.directory.join("into/tiny.py").exists(), "it was not installed");
-    build.same(&[&python, "-m", "pip", "install", "--no-index", "no-such-package-anywhere"], clean)
+    ensure!(
+        build.directory.join("into/tiny.py").exists(),
+        "it was not installed"
+    );
+    build.same(
+        &[
+            &python,
+            "-m",
+            "pip",
+            "install",
+            "--no-index",
+            "no-such-package-anywhere",
+        ],
+        clean,
+    )
 }
 
 /// The usual left-over: a test script that starts a server in the background and forgets it.
@@ -249,18 +312,35 @@ fn npm_and_a_forgotten_server() -> Result {
     let build = Build::of(
         &world,
         &[
-            ("package.json", "{\"name\": \"tiny\", \"version\": \"1.2.3\", \"scripts\": {\"test\": \"node server.js & node client.js\"}}\n"),
+            (
+                "package.json",
+                "{\"name\": \"tiny\", \"version\": \"1.2.3\", \"scripts\": {\"test\": \"node server.js & node client.js\"}}\n",
+            ),
             ("server.js", server),
             ("client.js", client),
         ],
     )?;
-    let run = world.ward().directory(&build.directory).options(["--leftover-grace", "200ms"]);
-    let ended = run.command(["npm", "test", "--no-update-notifier"]).finish()?;
+    let run = world
+        .ward()
+        .directory(&build.directory)
+        .options(["--leftover-grace", "200ms"]);
+    let ended = run
+        .command(["npm", "test", "--no-update-notifier"])
+        .finish()?;
     let report = ended.judge(0)?;
     ensure!(ended.out().ends_with("said hello\n"), "{}", ended.out());
-    let left: Vec<&str> = report.left_over.processes.iter().map(|process| process.command.as_str()).collect();
+    let left: Vec<&str> = report
+        .left_over
+        .processes
+        .iter()
+        .map(|process| process.command.as_str())
+        .collect();
     ensure!(left == ["node server.js"], "{left:?}");
-    ensure!(ended.wards_words().contains("node server.js"), "{}", ended.err());
+    ensure!(
+        ended.wards_words().contains("node server.js"),
+        "{}",
+        ended.err()
+    );
     Ok(())
 }
 
@@ -275,7 +355,9 @@ fn git() -> Result {
     let again = |directory: &Path| remove(directory, ".git");
     build.same(&["git", "init", "--quiet"], again)?;
     let commit = "git init --quiet && git add . && git -c user.name=a -c user.email=a@b.invalid commit -m first && git status";
-    let fixed = format!("GIT_AUTHOR_DATE='2020-01-01T00:00:00Z' GIT_COMMITTER_DATE='2020-01-01T00:00:00Z'; export GIT_AUTHOR_DATE GIT_COMMITTER_DATE; {commit}");
+    let fixed = format!(
+        "GIT_AUTHOR_DATE='2020-01-01T00:00:00Z' GIT_COMMITTER_DATE='2020-01-01T00:00:00Z'; export GIT_AUTHOR_DATE GIT_COMMITTER_DATE; {commit}"
+    );
     build.same(&["sh", "-c", &fixed], again)
 }
 
@@ -291,10 +373,20 @@ fn a_build_is_stopped_in_the_middle() -> Result {
     let makefile = ".DELETE_ON_ERROR:\nall: $(foreach i,1 2 3 4 5 6 7 8,out$(i))\n\
                     out%:\n\t@echo begun >$@; touch started; sleep 30; echo finished >$@\n";
     let build = Build::of(&world, &[("Makefile", makefile)])?;
-    let running = world.ward().directory(&build.directory).command(["make", "-j4"]).start()?;
-    wait_until("the build to be in the middle", || build.directory.join("started").exists())?;
+    let running = world
+        .ward()
+        .directory(&build.directory)
+        .command(["make", "-j4"])
+        .start()?;
+    wait_until("the build to be in the middle", || {
+        build.directory.join("started").exists()
+    })?;
     wait_until("four jobs", || {
-        processes::marked(world.mark()).iter().filter(|seen| seen.command == "sleep 30").count() == 4
+        processes::marked(world.mark())
+            .iter()
+            .filter(|seen| seen.command == "sleep 30")
+            .count()
+            == 4
     })?;
     running.signal(Signal::TERM)?;
     let ended = running.finish()?;
@@ -304,6 +396,10 @@ fn a_build_is_stopped_in_the_middle() -> Result {
         .flatten()
         .filter(|entry| text(entry.file_name()).starts_with("out"))
         .collect();
-    ensure!(half_done.is_empty(), "make did not clean up: {half_done:?}; {}", ended.err());
+    ensure!(
+        half_done.is_empty(),
+        "make did not clean up: {half_done:?}; {}",
+        ended.err()
+    );
     Ok(())
 }

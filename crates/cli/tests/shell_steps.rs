@@ -66,7 +66,9 @@ fn said_when_stopped(world: &World, run: Run<'_>, signal: Signal) -> anyhow::Res
     let mut running = run.options(["--grace", "30s"]).start()?;
     running.await_stdout("READY\n")?;
     wait_until("the step to sleep", || {
-        processes::marked(world.mark()).iter().any(|seen| seen.command.starts_with("sleep "))
+        processes::marked(world.mark())
+            .iter()
+            .any(|seen| seen.command.starts_with("sleep "))
     })?;
     running.signal(signal)?;
     let ended = running.finish()?;
@@ -81,7 +83,10 @@ fn an_exit_trap_runs_to_its_end() -> Result {
     let mut wrong = Vec::new();
     for (name, shell) in shells(&world)? {
         let path = text(&shell);
-        let by_text = world.ward().options(["--shell-path", &path]).bare(["--shell", TRAP]);
+        let by_text = world
+            .ward()
+            .options(["--shell-path", &path])
+            .bare(["--shell", TRAP]);
         let file = script(&world, &format!("{name}.sh"), &format!("#!{path}\n{TRAP}"))?;
         let by_file = world.ward().bare(["--script", &file]);
         for (how, run) in [("--shell", by_text), ("--script", by_file)] {
@@ -102,7 +107,10 @@ fn an_exit_trap_runs_whatever_the_request() -> Result {
     let mut wrong = Vec::new();
     for (name, shell) in shells(&world)? {
         for signal in [Signal::INT, Signal::HUP] {
-            let run = world.ward().options(["--shell-path", &text(&shell)]).bare(["--shell", TRAP]);
+            let run = world
+                .ward()
+                .options(["--shell-path", &text(&shell)])
+                .bare(["--shell", TRAP]);
             match said_when_stopped(&world, run, signal) {
                 Ok(said) if said == TRAPPED => {}
                 Ok(said) => wrong.push(format!("{name} {signal:?}: {said:?}")),
@@ -137,7 +145,10 @@ fn without_the_prelude_dash_skips_its_trap() -> Result {
     let run = || world.ward().options(["--shell-path", &text(&dash)]);
     let bare = run().options(["--no-prelude"]).bare(["--shell", TRAP]);
     assert_eq!(said_when_stopped(&world, bare, Signal::TERM)?, "READY\n");
-    assert_eq!(said_when_stopped(&world, run().bare(["--shell", TRAP]), Signal::TERM)?, TRAPPED);
+    assert_eq!(
+        said_when_stopped(&world, run().bare(["--shell", TRAP]), Signal::TERM)?,
+        TRAPPED
+    );
     Ok(())
 }
 
@@ -147,8 +158,15 @@ fn a_trap_for_the_signal_itself_is_the_scripts_own() -> Result {
     let world = world!()?;
     for (name, shell) in shells(&world)? {
         let step = "trap 'echo MINE; exit 4' TERM; trap 'echo EXIT' EXIT; echo READY; while :; do sleep 0.05; done";
-        let run = world.ward().options(["--shell-path", &text(&shell)]).bare(["--shell", step]);
-        assert_eq!(said_when_stopped(&world, run, Signal::TERM)?, "READY\nMINE\nEXIT\n", "{name}");
+        let run = world
+            .ward()
+            .options(["--shell-path", &text(&shell)])
+            .bare(["--shell", step]);
+        assert_eq!(
+            said_when_stopped(&world, run, Signal::TERM)?,
+            "READY\nMINE\nEXIT\n",
+            "{name}"
+        );
     }
     Ok(())
 }
@@ -159,7 +177,9 @@ fn a_script_that_ignores_the_signal_is_killed() -> Result {
     let world = world!()?;
     for (name, shell) in shells(&world)? {
         let step = "trap '' TERM; echo READY; while :; do sleep 0.05; done";
-        let run = world.ward().options(["--shell-path", &text(&shell), "--grace", "300ms"]);
+        let run = world
+            .ward()
+            .options(["--shell-path", &text(&shell), "--grace", "300ms"]);
         let mut running = run.bare(["--shell", step]).start()?;
         running.await_stdout("READY")?;
         running.signal(Signal::TERM)?;
@@ -176,7 +196,11 @@ fn a_step_is_what_it_is_without_ward() -> Result {
         ("exit 7", 7, ""),
         ("false", 1, ""),
         ("true; (exit 9)", 9, ""),
-        ("trap 'echo BYE' EXIT; echo HELLO; exit 3", 3, "HELLO\nBYE\n"),
+        (
+            "trap 'echo BYE' EXIT; echo HELLO; exit 3",
+            3,
+            "HELLO\nBYE\n",
+        ),
         ("trap 'echo BYE; exit 5' EXIT; exit 3", 5, "BYE\n"),
         ("trap 'echo BYE' EXIT; (exit 6)", 6, "BYE\n"),
         ("set -e; false; echo NOT REACHED", 1, ""),
@@ -187,7 +211,11 @@ fn a_step_is_what_it_is_without_ward() -> Result {
         ("echo a |\ntr a b", 0, "b\n"),
         ("# a comment\n\n", 0, ""),
         ("cat <<END\nhere\nEND\n", 0, "here\n"),
-        ("printf '%s\\n' \"it's\" '\"$x\"' \"\\\\\"", 0, "it's\n\"$x\"\n\\\n"),
+        (
+            "printf '%s\\n' \"it's\" '\"$x\"' \"\\\\\"",
+            0,
+            "it's\n\"$x\"\n\\\n",
+        ),
     ];
     let mut wrong = Vec::new();
     for (name, shell) in shells(&world)? {
@@ -195,7 +223,10 @@ fn a_step_is_what_it_is_without_ward() -> Result {
             let path = text(&shell);
             let file = script(&world, "step", &format!("#!{path}\n{step}"))?;
             for run in [
-                world.ward().options(["--shell-path", &path]).bare(["--shell", step]),
+                world
+                    .ward()
+                    .options(["--shell-path", &path])
+                    .bare(["--shell", step]),
                 world.ward().bare(["--script", &file]),
             ] {
                 let ended = run.finish()?;
@@ -203,7 +234,11 @@ fn a_step_is_what_it_is_without_ward() -> Result {
                 let same = step == "trap" || ended.out() == out;
                 let judged = ended.judge(code).err();
                 if !same || judged.is_some() {
-                    wrong.push(format!("{name}: {step:?}: {:?} {:?} {judged:#?}", ended.out(), ended.err()));
+                    wrong.push(format!(
+                        "{name}: {step:?}: {:?} {:?} {judged:#?}",
+                        ended.out(),
+                        ended.err()
+                    ));
                 }
             }
         }
@@ -218,7 +253,10 @@ fn programs_of_a_step_have_default_signals() -> Result {
     let world = world!()?;
     for (name, shell) in shells(&world)? {
         let step = "grep -E '^Sig(Blk|Ign)' /proc/self/status";
-        let run = world.ward().options(["--shell-path", &text(&shell)]).bare(["--shell", step]);
+        let run = world
+            .ward()
+            .options(["--shell-path", &text(&shell)])
+            .bare(["--shell", step]);
         let ended = run.finish()?;
         ended.judge(0)?;
         let sets: Vec<u64> = ended
@@ -228,8 +266,14 @@ fn programs_of_a_step_have_default_signals() -> Result {
             .collect::<std::result::Result<_, _>>()
             .with_context(|| ended.out())?;
         // HUP, INT, QUIT, PIPE and TERM; others are as the test itself has them.
-        let ours = [1, 2, 3, 13, 15].iter().fold(0, |set, number| set | 1 << (number - 1));
-        assert!(sets.len() == 2 && sets.iter().all(|set| set & ours == 0), "{name}: {}", ended.out());
+        let ours = [1, 2, 3, 13, 15]
+            .iter()
+            .fold(0, |set, number| set | 1 << (number - 1));
+        assert!(
+            sets.len() == 2 && sets.iter().all(|set| set & ours == 0),
+            "{name}: {}",
+            ended.out()
+        );
     }
     Ok(())
 }
@@ -238,11 +282,17 @@ fn programs_of_a_step_have_default_signals() -> Result {
 fn arguments_of_a_step() -> Result {
     let world = world!()?;
     let show = "for argument; do printf '<%s>' \"$argument\"; done; echo \" $#\"";
-    let ended = world.ward().bare(["--shell", show, "a", "b c", "", "--timeout", "-x", "$HOME"]).finish()?;
+    let ended = world
+        .ward()
+        .bare(["--shell", show, "a", "b c", "", "--timeout", "-x", "$HOME"])
+        .finish()?;
     ended.judge(0)?;
     assert_eq!(ended.out(), "<a><b c><><--timeout><-x><$HOME> 6\n");
     let file = script(&world, "arguments", show)?;
-    let ended = world.ward().bare(["--script", &file, "a", "b c", "--", "-x"]).finish()?;
+    let ended = world
+        .ward()
+        .bare(["--script", &file, "a", "b c", "--", "-x"])
+        .finish()?;
     ended.judge(0)?;
     assert_eq!(ended.out(), "<a><b c><--><-x> 4\n");
     Ok(())
@@ -252,15 +302,32 @@ fn arguments_of_a_step() -> Result {
 fn a_script_knows_its_name_and_its_input() -> Result {
     let world = world!()?;
     let step = "echo \"${0##*/}\"; read -r line; echo \"got $line\"; cat";
-    for first_line in ["", "#!/bin/sh\n", "#!/bin/bash -u\n", "#! /usr/bin/env bash\n"] {
+    for first_line in [
+        "",
+        "#!/bin/sh\n",
+        "#!/bin/bash -u\n",
+        "#! /usr/bin/env bash\n",
+    ] {
         let file = script(&world, "named", &format!("{first_line}{step}"))?;
         let input = pipe_with(b"first line\nand the rest\n".to_vec())?;
-        let ended = world.ward().stdin(input).bare(["--script", &file]).finish()?;
+        let ended = world
+            .ward()
+            .stdin(input)
+            .bare(["--script", &file])
+            .finish()?;
         ended.judge(0)?;
-        assert_eq!(ended.out(), "named\ngot first line\nand the rest\n", "{first_line:?}");
+        assert_eq!(
+            ended.out(),
+            "named\ngot first line\nand the rest\n",
+            "{first_line:?}"
+        );
     }
     let input = pipe_with(b"first line\nand the rest\n".to_vec())?;
-    let ended = world.ward().stdin(input).bare(["--shell", "read -r line; echo \"got $line\"; cat"]).finish()?;
+    let ended = world
+        .ward()
+        .stdin(input)
+        .bare(["--shell", "read -r line; echo \"got $line\"; cat"])
+        .finish()?;
     assert_eq!(ended.out(), "got first line\nand the rest\n");
     Ok(())
 }
@@ -282,7 +349,11 @@ fn a_script_that_is_no_shell_script() -> Result {
     running.await_stdout("READY ['a b']\n")?;
     running.signal(Signal::TERM)?;
     let report = running.finish()?.judge(STOPPED)?;
-    assert!(matches!(report.end, End::Signaled { signal, .. } if signal.number() == 15), "{:?}", report.end);
+    assert!(
+        matches!(report.end, End::Signaled { signal, .. } if signal.number() == 15),
+        "{:?}",
+        report.end
+    );
     Ok(())
 }
 
@@ -299,7 +370,10 @@ fn a_trap_may_start_programs() -> Result {
              echo READY
              sleep 60 | cat"
         );
-        let run = world.ward().options(["--shell-path", &text(&shell)]).bare(["--shell", &step]);
+        let run = world
+            .ward()
+            .options(["--shell-path", &text(&shell)])
+            .bare(["--shell", &step]);
         match said_when_stopped(&world, run, Signal::TERM) {
             Ok(said) if said == "READY\nstep 1\nstep 2\nstep 3\nEND\n" && fs::exists(&file)? => {}
             Ok(said) => wrong.push(format!("{name}: {said:?}")),

@@ -51,7 +51,10 @@ fn the_signal_received_is_the_signal_sent() -> Result {
                 anyhow::bail!("{:?}", report.stops);
             };
             assert_eq!(stop.cause, CauseKind::Requested);
-            assert_eq!(stop.signal.map(|signal| signal.short_name()).as_deref(), Some(name));
+            assert_eq!(
+                stop.signal.map(|signal| signal.short_name()).as_deref(),
+                Some(name)
+            );
             let sender = stop.sender.as_ref().context("nobody sent it")?;
             assert_eq!(sender.pid, std::process::id().cast_signed());
             assert_eq!(sender.uid, rustix::process::getuid().as_raw());
@@ -64,7 +67,10 @@ fn the_signal_received_is_the_signal_sent() -> Result {
 fn another_signal_can_be_chosen() -> Result {
     let world = world!()?;
     let record = text(world.path("signals"));
-    let run = world.ward().options(FOREVER).options(["--signal", "SIGINT"]);
+    let run = world
+        .ward()
+        .options(FOREVER)
+        .options(["--signal", "SIGINT"]);
     let mut running = run.hostile(&["count-signals", &record, "0.1"]).start()?;
     running.await_signatures(1)?;
     running.signal(Signal::TERM)?;
@@ -84,14 +90,27 @@ fn everybody_is_told_once() -> Result {
              for i in 11 12 13 14 15 16 17 18 19; do (setsid {one} &) ; done
              i=20; exec {one}"
         );
-        let mut running = world.ward().setting(setting).options(FOREVER).sh(&script).start()?;
+        let mut running = world
+            .ward()
+            .setting(setting)
+            .options(FOREVER)
+            .sh(&script)
+            .start()?;
         running.await_signatures(20)?;
         running.signal(Signal::TERM)?;
         let report = running.finish()?.judge(STOPPED)?;
         for i in 1..=20 {
-            assert_eq!(heard(&world, &format!("signals-{i}")), "TERM\n", "{setting:?}, number {i}");
+            assert_eq!(
+                heard(&world, &format!("signals-{i}")),
+                "TERM\n",
+                "{setting:?}, number {i}"
+            );
         }
-        assert_eq!((report.told.count, report.cleaned_up.count), (20, 20), "{setting:?}");
+        assert_eq!(
+            (report.told.count, report.cleaned_up.count),
+            (20, 20),
+            "{setting:?}"
+        );
     }
     Ok(())
 }
@@ -105,22 +124,40 @@ fn a_run_within_a_run_is_told_once() -> Result {
             let (record, inner_report) = (text(world.path("signals")), world.path("inner.json"));
             let mut command = Vec::new();
             for level in 0..depth {
-                let report = if level == depth - 1 { text(&inner_report) } else { text(world.path("middle.json")) };
+                let report = if level == depth - 1 {
+                    text(&inner_report)
+                } else {
+                    text(world.path("middle.json"))
+                };
                 command.extend([text(world.ward_program()), "run".to_owned()]);
                 command.extend(FOREVER.map(str::to_owned));
                 command.extend(["--report".to_owned(), report, "--".to_owned()]);
             }
             command.extend(world.hostile(&["count-signals", &record, "0.5"]));
-            let mut running = world.ward().setting(setting).options(FOREVER).command(command).start()?;
+            let mut running = world
+                .ward()
+                .setting(setting)
+                .options(FOREVER)
+                .command(command)
+                .start()?;
             running.await_signatures(1)?;
             running.signal(Signal::TERM)?;
             let report = running.finish()?.judge(STOPPED)?;
-            assert_eq!(heard(&world, "signals"), "TERM\n", "{setting:?}, depth {depth}");
+            assert_eq!(
+                heard(&world, "signals"),
+                "TERM\n",
+                "{setting:?}, depth {depth}"
+            );
             let inner = ward_testkit::run::await_report(&inner_report)?;
             assert_eq!(inner.exit_status, STOPPED, "{setting:?}, depth {depth}");
             assert_eq!(inner.cause, Some(CauseKind::Requested));
             let prefix = format!("{}/", report.run_id);
-            assert!(inner.run_id.starts_with(&prefix), "{} in {}", inner.run_id, report.run_id);
+            assert!(
+                inner.run_id.starts_with(&prefix),
+                "{} in {}",
+                inner.run_id,
+                report.run_id
+            );
         }
     }
     Ok(())
@@ -132,17 +169,27 @@ fn a_clean_up_runs_to_its_last_byte() -> Result {
         let world = world!()?;
         let file = world.path("cleaned");
         let run = world.ward().setting(setting).options(FOREVER);
-        let mut running = run.hostile_leaving(5, &["cleanup", "0.5", &text(&file)]).start()?;
+        let mut running = run
+            .hostile_leaving(5, &["cleanup", "0.5", &text(&file)])
+            .start()?;
         running.await_signatures(1)?;
         running.signal(Signal::TERM)?;
         let ended = running.finish()?;
         let report = ended.judge(STOPPED)?;
         let out = ended.out();
-        assert!(out.starts_with("READY\nSTART\ncleaning 1\n") && out.ends_with("\nEND\n"), "{out}");
+        assert!(
+            out.starts_with("READY\nSTART\ncleaning 1\n") && out.ends_with("\nEND\n"),
+            "{out}"
+        );
         assert!(!out.contains("TOLD AGAIN"), "{out}");
         assert!(file.exists());
-        assert_eq!((report.end, report.forced), (End::Exited { code: 5 }, false));
-        let took = report.cleaned_up.processes[0].ended_after.context("how long it took")?;
+        assert_eq!(
+            (report.end, report.forced),
+            (End::Exited { code: 5 }, false)
+        );
+        let took = report.cleaned_up.processes[0]
+            .ended_after
+            .context("how long it took")?;
         assert!(took >= 0.5, "{took}");
     }
     Ok(())
@@ -159,12 +206,21 @@ fn helpers_of_a_clean_up_are_not_told() -> Result {
             "trap 'echo START; (setsid {helper} &); sleep 0.5; sh -c \"sleep 0.3; echo END\"; exit 0' TERM
              echo READY; while :; do sleep 0.05; done"
         );
-        let mut running = world.ward().setting(setting).options(["--grace", "4s"]).sh(&script).start()?;
+        let mut running = world
+            .ward()
+            .setting(setting)
+            .options(["--grace", "4s"])
+            .sh(&script)
+            .start()?;
         running.await_stdout("READY")?;
         running.signal(Signal::TERM)?;
         let ended = running.finish()?;
         let report = ended.judge(STOPPED)?;
-        assert!(ended.out().ends_with("START\nEND\n"), "{setting:?}: {}", ended.out());
+        assert!(
+            ended.out().ends_with("START\nEND\n"),
+            "{setting:?}: {}",
+            ended.out()
+        );
         assert_eq!(heard(&world, "signals"), "", "{setting:?}");
         assert_eq!(report.killed.count, 1, "{setting:?}");
     }
@@ -182,7 +238,11 @@ fn when_the_grace_is_over_it_is_over() -> Result {
         running.signal(Signal::TERM)?;
         let ended = running.finish()?;
         let report = ended.judge(STOPPED)?;
-        assert!(ended.out().contains("START\ncleaning 1\n") && !ended.out().contains("END"), "{}", ended.out());
+        assert!(
+            ended.out().contains("START\ncleaning 1\n") && !ended.out().contains("END"),
+            "{}",
+            ended.out()
+        );
         assert!(!file.exists());
         assert!(report.forced && !report.hurried);
         let asked = report.times.stop_asked.context("when")?;
@@ -196,7 +256,11 @@ fn when_the_grace_is_over_it_is_over() -> Result {
 #[test]
 fn no_grace_is_no_grace() -> Result {
     let world = world!()?;
-    let mut running = world.ward().options(["--grace", "0"]).hostile(&["ignore-term"]).start()?;
+    let mut running = world
+        .ward()
+        .options(["--grace", "0"])
+        .hostile(&["ignore-term"])
+        .start()?;
     running.await_signatures(1)?;
     running.signal(Signal::TERM)?;
     assert!(running.finish()?.judge(STOPPED)?.forced);
@@ -210,7 +274,9 @@ fn whoever_asks_twice_does_not_wait() -> Result {
         for (second, when) in [(Signal::TERM, "START"), (Signal::INT, "cleaning 60")] {
             let world = world!()?;
             let run = world.ward().setting(setting).options(FOREVER);
-            let mut running = run.hostile(&["cleanup", "100", &text(world.path("cleaned"))]).start()?;
+            let mut running = run
+                .hostile(&["cleanup", "100", &text(world.path("cleaned"))])
+                .start()?;
             running.await_signatures(1)?;
             running.signal(Signal::TERM)?;
             running.await_stdout(when)?;
@@ -228,14 +294,22 @@ fn the_time_limit() -> Result {
     for setting in settings() {
         let world = world!()?;
         let record = text(world.path("signals"));
-        let run = world.ward().setting(setting).options(FOREVER).options(["--timeout", "300ms"]);
+        let run = world
+            .ward()
+            .setting(setting)
+            .options(FOREVER)
+            .options(["--timeout", "300ms"]);
         let ended = run.hostile(&["count-signals", &record, "0.1"]).finish()?;
         let report = ended.judge(TIME_LIMIT)?;
         assert_eq!(heard(&world, "signals"), "TERM\n");
         assert_eq!(report.cause, Some(CauseKind::TimeLimit));
         assert!(report.stopped_before_end);
         assert!(report.times.stop_asked.context("when")? >= 0.3);
-        assert!(ended.wards_words().contains("0.3s"), "which limit? {}", ended.err());
+        assert!(
+            ended.wards_words().contains("0.3s"),
+            "which limit? {}",
+            ended.err()
+        );
         assert_eq!(report.stops[0].signal, None);
     }
     Ok(())
@@ -245,14 +319,21 @@ fn the_time_limit() -> Result {
 fn the_limit_of_silence() -> Result {
     for setting in settings() {
         let world = world!()?;
-        let run = world.ward().setting(setting).options(["--idle-timeout", "400ms"]);
+        let run = world
+            .ward()
+            .setting(setting)
+            .options(["--idle-timeout", "400ms"]);
         let ended = run.sh("i=0; while [ $i -lt 12 ]; do echo $i >&$((1 + i % 2)); sleep 0.1; i=$((i+1)); done; sleep 100").finish()?;
         let report = ended.judge(TIME_LIMIT)?;
         assert_eq!(report.cause, Some(CauseKind::IdleLimit));
         // It spoke for longer than the limit, on either stream, before it fell silent.
         assert!(ended.out().ends_with("10\n"), "{}", ended.out());
         assert!(report.times.stop_asked.context("when")? >= 1.4);
-        assert!(ended.wards_words().contains("0.4s"), "which limit? {}", ended.err());
+        assert!(
+            ended.wards_words().contains("0.4s"),
+            "which limit? {}",
+            ended.err()
+        );
     }
     Ok(())
 }
@@ -260,7 +341,9 @@ fn the_limit_of_silence() -> Result {
 #[test]
 fn limits_that_are_not_reached_do_nothing() -> Result {
     let world = world!()?;
-    let run = world.ward().options(["--timeout", "1h", "--idle-timeout", "30m", "--grace", "1d"]);
+    let run = world
+        .ward()
+        .options(["--timeout", "1h", "--idle-timeout", "30m", "--grace", "1d"]);
     let report = run.sh("exit 6").finish()?.judge(6)?;
     assert_eq!((report.cause, report.times.stop_asked), (None, None));
     Ok(())
@@ -270,13 +353,21 @@ fn limits_that_are_not_reached_do_nothing() -> Result {
 #[test]
 fn a_limit_after_a_request_and_a_request_after_a_limit() -> Result {
     let world = world!()?;
-    let run = world.ward().options(FOREVER).options(["--timeout", "200ms"]);
-    let mut running = run.hostile(&["cleanup", "100", &text(world.path("cleaned"))]).start()?;
+    let run = world
+        .ward()
+        .options(FOREVER)
+        .options(["--timeout", "200ms"]);
+    let mut running = run
+        .hostile(&["cleanup", "100", &text(world.path("cleaned"))])
+        .start()?;
     running.await_stdout("START")?;
     running.signal(Signal::TERM)?;
     let report = running.finish()?.judge(TIME_LIMIT)?;
     assert_eq!(report.cause, Some(CauseKind::TimeLimit));
-    assert!(report.hurried, "a person who asks does not wait for a limit's grace");
+    assert!(
+        report.hurried,
+        "a person who asks does not wait for a limit's grace"
+    );
     Ok(())
 }
 
@@ -285,10 +376,17 @@ fn a_limit_after_a_request_and_a_request_after_a_limit() -> Result {
 fn a_request_after_the_leader_has_ended() -> Result {
     for setting in settings() {
         let world = world!()?;
-        let mut running = world.ward().setting(setting).options(FOREVER).hostile_leaving(7, &["daemonize"]).start()?;
+        let mut running = world
+            .ward()
+            .setting(setting)
+            .options(FOREVER)
+            .hostile_leaving(7, &["daemonize"])
+            .start()?;
         let daemon = running.await_signatures(1)?[0];
         wait_until("the leader to end", || {
-            !processes::marked(world.mark()).iter().any(|seen| seen.pid != daemon && !seen.is_wards_own())
+            !processes::marked(world.mark())
+                .iter()
+                .any(|seen| seen.pid != daemon && !seen.is_wards_own())
         })?;
         running.signal(Signal::TERM)?;
         let report = running.finish()?.judge(7)?;
@@ -336,20 +434,30 @@ fn a_request_at_any_moment() -> Result {
     for setting in settings() {
         for round in 0_u32..25 {
             let world = world!()?;
-            let mut running = world.ward().setting(setting).hostile(&["mixed-tree", "6"]).options(["--grace", "2s"]).start()?;
+            let mut running = world
+                .ward()
+                .setting(setting)
+                .hostile(&["mixed-tree", "6"])
+                .options(["--grace", "2s"])
+                .start()?;
             let started = Instant::now();
             let moment = std::time::Duration::from_micros(u64::from(round) * 900);
             wait_until("the moment", || started.elapsed() >= moment)?;
             running.signal(Signal::TERM)?;
             let pid = running.front();
             let over = wait_until("ward to end", || running.is_over());
-            over.with_context(|| format!("{setting:?}, after {moment:?}: {:?}", processes::look(pid)))?;
+            over.with_context(|| {
+                format!("{setting:?}, after {moment:?}: {:?}", processes::look(pid))
+            })?;
             let ended = running.finish()?;
             let wrong = ended.left_behind();
             ensure!(wrong.is_empty(), "{setting:?}, after {moment:?}: {wrong:?}");
             // Before ward has its handlers it dies as any program does, and has started nothing.
             let before = ended.code() == 128 + 15 && ended.raw.is_none();
-            ensure!(before || ended.code() == i32::from(STOPPED), "{setting:?}, after {moment:?}: {ended:#?}");
+            ensure!(
+                before || ended.code() == i32::from(STOPPED),
+                "{setting:?}, after {moment:?}: {ended:#?}"
+            );
         }
     }
     Ok(())
@@ -366,7 +474,11 @@ fn left_overs_have_their_grace_too() -> Result {
             world.hostile_text(&["count-signals", &record, "0.3"]),
             text(world.roll()),
         );
-        let run = world.ward().setting(setting).options(["--leftover-grace", "100ms", "--grace", "1h"]);
+        let run =
+            world
+                .ward()
+                .setting(setting)
+                .options(["--leftover-grace", "100ms", "--grace", "1h"]);
         let report = run.sh(&script).finish()?.judge(3)?;
         assert_eq!(heard(&world, "signals"), "TERM\n", "{setting:?}");
         assert!(!report.forced && !report.stopped_before_end);
@@ -381,8 +493,12 @@ fn left_overs_have_their_grace_too() -> Result {
 #[test]
 fn a_hang_up_that_is_ignored() -> Result {
     let world = world!()?;
-    let run = world.ward().started_by(["/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]);
-    let mut running = run.sh("echo READY; while ! [ -e stop ]; do sleep 0.02; done; exit 4").start()?;
+    let run = world
+        .ward()
+        .started_by(["/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]);
+    let mut running = run
+        .sh("echo READY; while ! [ -e stop ]; do sleep 0.02; done; exit 4")
+        .start()?;
     running.await_stdout("READY")?;
     running.signal(Signal::HUP)?;
     fs::write(world.path("stop"), "")?;
@@ -396,15 +512,26 @@ fn who_is_stopped_is_woken_to_clean_up() -> Result {
     for setting in settings() {
         let world = world!()?;
         let script = "trap 'echo CLEAN; exit 0' TERM; echo READY; kill -STOP $$; while :; do sleep 0.02; done";
-        let mut running = world.ward().setting(setting).options(["--grace", "20s"]).sh(script).start()?;
+        let mut running = world
+            .ward()
+            .setting(setting)
+            .options(["--grace", "20s"])
+            .sh(script)
+            .start()?;
         running.await_stdout("READY")?;
         wait_until("it to be stopped", || {
-            processes::marked(world.mark()).iter().any(|seen| seen.state == 'T')
+            processes::marked(world.mark())
+                .iter()
+                .any(|seen| seen.state == 'T')
         })?;
         running.signal(Signal::TERM)?;
         let ended = running.finish()?;
         let report = ended.judge(STOPPED)?;
-        assert_eq!((ended.out().as_str(), report.forced), ("READY\nCLEAN\n", false), "{setting:?}");
+        assert_eq!(
+            (ended.out().as_str(), report.forced),
+            ("READY\nCLEAN\n", false),
+            "{setting:?}"
+        );
     }
     Ok(())
 }
@@ -414,9 +541,16 @@ fn who_is_stopped_is_woken_to_clean_up() -> Result {
 fn a_reader_that_does_not_read_does_not_keep_a_stopped_run() -> Result {
     let world = world!()?;
     let (reader, writer) = std::io::pipe()?;
-    let mut running = world.ward().stdout(writer).options(["--grace", "500ms"]).hostile(&["flood", "0"]).start()?;
+    let mut running = world
+        .ward()
+        .stdout(writer)
+        .options(["--grace", "500ms"])
+        .hostile(&["flood", "0"])
+        .start()?;
     let flood = running.await_signatures(1)?[0];
-    wait_until("the pipes to be full", || processes::look(flood).is_some_and(|seen| seen.state == 'S'))?;
+    wait_until("the pipes to be full", || {
+        processes::look(flood).is_some_and(|seen| seen.state == 'S')
+    })?;
     running.signal(Signal::TERM)?;
     let report = running.finish()?.judge(STOPPED)?;
     assert!(report.output.undelivered_bytes > 0, "{report:#?}");
@@ -435,7 +569,11 @@ fn a_signal_to_the_whole_group_is_told_once() -> Result {
     for setting in settings() {
         let world = world!()?;
         let record = text(world.path("signals"));
-        let run = world.ward().setting(setting).options(FOREVER).started_by(["timeout", "0.5"]);
+        let run = world
+            .ward()
+            .setting(setting)
+            .options(FOREVER)
+            .started_by(["timeout", "0.5"]);
         let ended = run.hostile(&["count-signals", &record, "0.3"]).finish()?;
         // timeout(1) says 124 for itself.
         ensure!(ended.code() == 124, "{setting:?}: {ended:#?}");
@@ -453,7 +591,11 @@ fn the_sender_is_named() -> Result {
         return Ok(());
     }
     let world = world!()?;
-    let mut running = world.ward().who(Who::Ordinary).hostile(&["linger"]).start()?;
+    let mut running = world
+        .ward()
+        .who(Who::Ordinary)
+        .hostile(&["linger"])
+        .start()?;
     running.await_signatures(1)?;
     let kill = format!("kill -TERM {}; sleep 0.5", running.front());
     let mut killer = world.command_as(Who::Ordinary, "/bin/sh");
@@ -463,9 +605,22 @@ fn the_sender_is_named() -> Result {
     ended.survivors.clear();
     let report = ended.judge(STOPPED)?;
     let sender = report.stops[0].sender.clone().context("nobody")?;
-    assert_eq!((sender.pid, sender.uid), (killer.id().cast_signed(), world.ordinary()));
-    assert!(sender.command.clone().is_some_and(|command| command.contains("kill -TERM")), "{sender:?}");
-    assert!(ended.wards_words().contains(&killer.id().to_string()), "{}", ended.err());
+    assert_eq!(
+        (sender.pid, sender.uid),
+        (killer.id().cast_signed(), world.ordinary())
+    );
+    assert!(
+        sender
+            .command
+            .clone()
+            .is_some_and(|command| command.contains("kill -TERM")),
+        "{sender:?}"
+    );
+    assert!(
+        ended.wards_words().contains(&killer.id().to_string()),
+        "{}",
+        ended.err()
+    );
     Ok(())
 }
 
@@ -476,11 +631,20 @@ fn who_is_born_late_is_killed_with_the_others() -> Result {
         let world = world!()?;
         let script = "trap 'i=0; while [ $i -lt 30 ]; do setsid sleep 100 & i=$((i+1)); done' TERM
                       echo READY; while :; do sleep 0.02; done";
-        let mut running = world.ward().setting(setting).options(["--grace", "500ms"]).sh(script).start()?;
+        let mut running = world
+            .ward()
+            .setting(setting)
+            .options(["--grace", "500ms"])
+            .sh(script)
+            .start()?;
         running.await_stdout("READY")?;
         running.signal(Signal::TERM)?;
         let report = running.finish()?.judge(STOPPED)?;
-        assert!(report.killed.count >= 31, "{setting:?}: {}", report.killed.count);
+        assert!(
+            report.killed.count >= 31,
+            "{setting:?}: {}",
+            report.killed.count
+        );
     }
     Ok(())
 }
@@ -490,7 +654,12 @@ fn who_is_born_late_is_killed_with_the_others() -> Result {
 fn a_request_to_the_guardian_loses_nobody() -> Result {
     for setting in settings() {
         let world = world!()?;
-        let mut running = world.ward().setting(setting).options(["--grace", "500ms"]).hostile(&["mixed-tree", "10"]).start()?;
+        let mut running = world
+            .ward()
+            .setting(setting)
+            .options(["--grace", "500ms"])
+            .hostile(&["mixed-tree", "10"])
+            .start()?;
         running.await_signatures(10)?;
         let guardian = running.guardian()?;
         processes::signal_marked(guardian, world.mark(), Signal::TERM);

@@ -47,9 +47,21 @@ struct Line {
 impl Line {
     fn new(world: &World, logged: bool) -> Self {
         let report = world.path("report.json");
-        let log = if logged { format!(" --log {}", text(world.path("log"))) } else { String::new() };
-        let ward = format!("{} run --report {}{log}", text(world.ward_program()), text(&report));
-        Self { ward, report, logged }
+        let log = if logged {
+            format!(" --log {}", text(world.path("log")))
+        } else {
+            String::new()
+        };
+        let ward = format!(
+            "{} run --report {}{log}",
+            text(world.ward_program()),
+            text(&report)
+        );
+        Self {
+            ward,
+            report,
+            logged,
+        }
     }
 
     fn run(&self, command: &str) -> String {
@@ -67,7 +79,11 @@ impl Line {
 
 fn nobody_is_left(world: &World, terminal: &Terminal) -> Result {
     let shell = terminal.leader();
-    let left: Vec<_> = world.survivors().into_iter().filter(|seen| seen.pid != shell).collect();
+    let left: Vec<_> = world
+        .survivors()
+        .into_iter()
+        .filter(|seen| seen.pid != shell)
+        .collect();
     ensure!(left.is_empty(), "{left:#?}");
     ensure!(world.wards().is_empty(), "{:#?}", world.wards());
     Ok(())
@@ -142,7 +158,10 @@ fn who_left_the_group_is_left_over_after_the_key() -> Result {
         // Ward died of the key like the command; the rest was ended before that.
         assert_eq!(terminal.ask("echo status $?")?, "status 130");
         let report = line.report()?;
-        assert!(report.left_over.count > 0 && report.killed.count > 0, "{report:#?}");
+        assert!(
+            report.left_over.count > 0 && report.killed.count > 0,
+            "{report:#?}"
+        );
         nobody_is_left(world, terminal)
     })
 }
@@ -168,7 +187,11 @@ fn a_command_that_takes_no_notice_of_the_key() -> Result {
 
 fn front_of(world: &World) -> anyhow::Result<i32> {
     wait_for("the front", || {
-        world.wards().into_iter().find(|seen| seen.name == "ward").map(|seen| seen.pid)
+        world
+            .wards()
+            .into_iter()
+            .find(|seen| seen.name == "ward")
+            .map(|seen| seen.pid)
     })
 }
 
@@ -184,7 +207,10 @@ fn the_suspend_key_and_the_way_back() -> Result {
         wait_until("the command to be stopped", || {
             processes::look(writer).is_some_and(|seen| seen.state == 'T')
         })?;
-        ensure!(terminal.ask("jobs")?.contains("Stopped"), "the shell does not know");
+        ensure!(
+            terminal.ask("jobs")?.contains("Stopped"),
+            "the shell does not know"
+        );
         terminal.line("fg")?;
         // More lines than were under way when it was stopped.
         for _ in 0..50 {
@@ -236,7 +262,8 @@ fn a_job_in_the_background() -> Result {
         assert_eq!(terminal.ask("echo meanwhile")?, "meanwhile");
         // The shell signals the whole job, so the command may have died of it before ward
         // has been asked.
-        terminal.line("kill %1; wait %1; s=$?; [ $s = 123 ] || [ $s = 143 ] && echo status fine")?;
+        terminal
+            .line("kill %1; wait %1; s=$?; [ $s = 123 ] || [ $s = 143 ] && echo status fine")?;
         terminal.expect("\nstatus fine")?;
         terminal.prompt()?;
         nobody_is_left(world, terminal)
@@ -264,7 +291,8 @@ fn what_is_typed_reaches_the_command() -> Result {
 fn single_keys() -> Result {
     at_a_terminal(|world, terminal, line| {
         let before = terminal.ask("stty -a | tr -d '\\n'")?;
-        let keys = "sh -c 's=$(stty -g); stty raw -echo; echo ask; head -c 4 | od -An -tx1; stty \"$s\"'";
+        let keys =
+            "sh -c 's=$(stty -g); stty raw -echo; echo ask; head -c 4 | od -An -tx1; stty \"$s\"'";
         terminal.line(&line.run(keys))?;
         terminal.expect("ask\n")?;
         terminal.send("a\x03\x1a\x1c")?;
@@ -283,12 +311,21 @@ fn reading_in_the_background() -> Result {
             // With a terminal of its own the command may wait for keys as long as it likes.
             return Ok(());
         }
-        terminal.ask(&format!("{} &", line.run("sh -c 'read -r x; echo \"got <$x>\"'")))?;
+        terminal.ask(&format!(
+            "{} &",
+            line.run("sh -c 'read -r x; echo \"got <$x>\"'")
+        ))?;
         wait_until("the job to be stopped", || {
-            processes::marked(world.mark()).iter().any(|seen| seen.state == 'T')
+            processes::marked(world.mark())
+                .iter()
+                .any(|seen| seen.state == 'T')
         })?;
         // The shell says so before its next prompt.
-        wait_until("the shell to know", || terminal.ask("jobs").is_ok_and(|jobs| jobs.contains("Stopped")))?;
+        wait_until("the shell to know", || {
+            terminal
+                .ask("jobs")
+                .is_ok_and(|jobs| jobs.contains("Stopped"))
+        })?;
         terminal.line("fg")?;
         terminal.expect("read -r x")?;
         terminal.line("now")?;
@@ -340,7 +377,10 @@ fn the_window_is_closed() -> Result {
         terminal.wait()?;
         let report = line.report()?;
         assert_eq!(report.cause, Some(CauseKind::Requested), "{report:#?}");
-        assert_eq!(report.stops[0].signal.map(|signal| signal.number()), Some(1));
+        assert_eq!(
+            report.stops[0].signal.map(|signal| signal.number()),
+            Some(1)
+        );
         assert!(file.exists(), "the clean-up did not run: {report:#?}");
         wait_until("ward to end", || world.wards().is_empty())?;
         nobody_is_left(world, terminal)
@@ -350,8 +390,14 @@ fn the_window_is_closed() -> Result {
 #[test]
 fn a_pipeline_at_the_terminal() -> Result {
     at_a_terminal(|world, terminal, line| {
-        assert_eq!(terminal.ask(&format!("{} | head -n 2", line.run("yes")))?, "y\r\ny");
-        assert_eq!(terminal.ask(&format!("echo through | {}", line.run("cat")))?, "through");
+        assert_eq!(
+            terminal.ask(&format!("{} | head -n 2", line.run("yes")))?,
+            "y\r\ny"
+        );
+        assert_eq!(
+            terminal.ask(&format!("echo through | {}", line.run("cat")))?,
+            "through"
+        );
         nobody_is_left(world, terminal)
     })
 }
@@ -365,7 +411,9 @@ fn a_shell_within_the_run() -> Result {
         assert_eq!(terminal.ask("echo inner $((20+3))")?, "inner 23");
         terminal.line("sleep 100")?;
         wait_until("the inner job", || {
-            processes::marked(world.mark()).iter().any(|seen| seen.command == "sleep 100")
+            processes::marked(world.mark())
+                .iter()
+                .any(|seen| seen.command == "sleep 100")
         })?;
         terminal.send(SUSPEND)?;
         terminal.expect("Stopped")?;
@@ -391,7 +439,10 @@ fn a_shell_within_the_run() -> Result {
 #[test]
 fn the_log_of_a_terminal() -> Result {
     at_a_terminal(|world, terminal, line| {
-        assert_eq!(terminal.ask(&line.run("printf 'one\\ntwo\\n'"))?, "one\r\ntwo");
+        assert_eq!(
+            terminal.ask(&line.run("printf 'one\\ntwo\\n'"))?,
+            "one\r\ntwo"
+        );
         if line.logged {
             let log = fs::read_to_string(world.path("log"))?;
             assert_eq!(log.replace('\r', ""), "one\ntwo\n");
@@ -406,12 +457,17 @@ fn the_log_of_a_terminal() -> Result {
 fn a_loop_in_the_shell() -> Result {
     at_a_terminal(|world, terminal, line| {
         let run = line.run(&world.hostile_text(&["linger"]));
-        terminal.line(&format!("for i in 1 2 3; do echo round $i; {run}; done; echo after the loop"))?;
+        terminal.line(&format!(
+            "for i in 1 2 3; do echo round $i; {run}; done; echo after the loop"
+        ))?;
         world.await_signatures(1)?;
         terminal.send(INTERRUPT)?;
         terminal.prompt()?;
         let shown = terminal.shown();
-        ensure!(!shown.contains("\nround 2") && !shown.contains("\nafter the loop"), "the loop went on");
+        ensure!(
+            !shown.contains("\nround 2") && !shown.contains("\nafter the loop"),
+            "the loop went on"
+        );
         nobody_is_left(world, terminal)
     })
 }
@@ -429,7 +485,11 @@ fn the_front_is_killed_at_the_terminal() -> Result {
         wait_until("ward to end", || world.wards().is_empty())?;
         let report = line.report()?;
         assert_eq!(report.cause, Some(CauseKind::FrontLost));
-        assert!(matches!(report.end, End::Signaled { .. }), "{:?}", report.end);
+        assert!(
+            matches!(report.end, End::Signaled { .. }),
+            "{:?}",
+            report.end
+        );
         nobody_is_left(world, terminal)
     })
 }

@@ -20,8 +20,14 @@ type Result = anyhow::Result<()>;
 #[test]
 fn every_exit_status_passes_through() -> Result {
     let world = world!()?;
-    for code in [0, 1, 2, 5, 63, 122, 123, 124, 125, 126, 127, 128, 130, 137, 143, 254, 255] {
-        let report = world.ward().sh(&format!("exit {code}")).finish()?.judge(code)?;
+    for code in [
+        0, 1, 2, 5, 63, 122, 123, 124, 125, 126, 127, 128, 130, 137, 143, 254, 255,
+    ] {
+        let report = world
+            .ward()
+            .sh(&format!("exit {code}"))
+            .finish()?
+            .judge(code)?;
         assert_eq!(report.end, End::Exited { code });
         assert_eq!(report.cause, None);
     }
@@ -35,7 +41,11 @@ fn every_signal_passes_through() -> Result {
         // No core file: it would have to go somewhere.
         let script = format!("ulimit -c 0; kill -{number} $$; sleep 60");
         let report = world.ward().sh(&script).finish()?.judge(128 + number)?;
-        let End::Signaled { signal, core_dumped } = report.end else {
+        let End::Signaled {
+            signal,
+            core_dumped,
+        } = report.end
+        else {
             anyhow::bail!("{number}: {:?}", report.end);
         };
         assert_eq!((signal.number(), core_dumped), (i32::from(number), false));
@@ -52,7 +62,10 @@ fn a_command_that_cannot_be_started() -> Result {
     fs::write(&plain, "#!/bin/sh\n")?;
     let lost_interpreter = world.path("lost");
     fs::write(&lost_interpreter, "#!/no/such/interpreter\n")?;
-    fs::set_permissions(&lost_interpreter, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    fs::set_permissions(
+        &lost_interpreter,
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )?;
     let rows = [
         ("no-such-command-anywhere", 127, 2),
         ("/no/such/command", 127, 2),
@@ -94,7 +107,10 @@ fn a_file_without_an_interpreter_is_a_shell_script() -> Result {
     let path = world.path("script");
     fs::write(&path, "echo \"$1\"; exit 5\n")?;
     fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    let ended = world.ward().command([text(&path), "an argument".to_owned()]).finish()?;
+    let ended = world
+        .ward()
+        .command([text(&path), "an argument".to_owned()])
+        .finish()?;
     ended.judge(5)?;
     assert_eq!(ended.out(), "an argument\n");
     Ok(())
@@ -104,10 +120,23 @@ fn a_file_without_an_interpreter_is_a_shell_script() -> Result {
 fn bytes_are_counted() -> Result {
     for setting in settings() {
         let world = world!()?;
-        let ended = world.ward().setting(setting).options(["--quiet"]).hostile(&["random-bytes", "1", "123457", "65537"]).finish()?;
+        let ended = world
+            .ward()
+            .setting(setting)
+            .options(["--quiet"])
+            .hostile(&["random-bytes", "1", "123457", "65537"])
+            .finish()?;
         let output = ended.judge(0)?.output;
-        assert_eq!((output.stdout_bytes, output.stderr_bytes), (123_457, 65_537), "{setting:?}");
-        assert_eq!((ended.stdout.len(), ended.stderr.len()), (123_457, 65_537), "{setting:?}");
+        assert_eq!(
+            (output.stdout_bytes, output.stderr_bytes),
+            (123_457, 65_537),
+            "{setting:?}"
+        );
+        assert_eq!(
+            (ended.stdout.len(), ended.stderr.len()),
+            (123_457, 65_537),
+            "{setting:?}"
+        );
     }
     Ok(())
 }
@@ -118,15 +147,28 @@ fn costs_are_counted() -> Result {
         let world = world!()?;
         // A second of work in a grandchild that nobody of the run waits for.
         let script = "(python3 -c 'b = bytearray(60_000_000)\nfor i in range(6_000_000): pass' &) ; wait; sleep 0.2";
-        let run = world.ward().setting(setting).options(["--leftover-grace", "30s"]).sh(script);
+        let run = world
+            .ward()
+            .setting(setting)
+            .options(["--leftover-grace", "30s"])
+            .sh(script);
         let usage = run.finish()?.judge(0)?.usage;
         assert!(usage.cpu_user > 0.05, "{setting:?}: {usage:?}");
         assert!(usage.cpu_system >= 0.0, "{setting:?}: {usage:?}");
-        assert!(usage.largest_process_bytes > 60_000_000, "{setting:?}: {usage:?}");
-        assert!(usage.largest_process_bytes < 2_000_000_000, "{setting:?}: {usage:?}");
+        assert!(
+            usage.largest_process_bytes > 60_000_000,
+            "{setting:?}: {usage:?}"
+        );
+        assert!(
+            usage.largest_process_bytes < 2_000_000_000,
+            "{setting:?}: {usage:?}"
+        );
         // The kernel may be late with a cgroup's account.
         let from_cgroup = usage.cpu_source == "cgroup" && setting.rung == Rung::Cgroup;
-        assert!(from_cgroup || usage.cpu_source == "reaped", "{setting:?}: {usage:?}");
+        assert!(
+            from_cgroup || usage.cpu_source == "reaped",
+            "{setting:?}: {usage:?}"
+        );
     }
     Ok(())
 }
@@ -157,7 +199,10 @@ fn the_command_is_recorded_as_it_was() -> Result {
     let ended = world.ward().command(words).finish()?;
     let report = ended.judge(0)?;
     assert_eq!(ended.stdout, b"two words||--timeout|x\xffy|");
-    assert_eq!(report.command, ["printf", "%s|", "two words", "", "--timeout", "x\u{fffd}y"]);
+    assert_eq!(
+        report.command,
+        ["printf", "%s|", "two words", "", "--timeout", "x\u{fffd}y"]
+    );
     Ok(())
 }
 
@@ -168,8 +213,13 @@ fn the_report_is_replaced_as_a_whole() -> Result {
     let path = world.path("again.json");
     fs::write(&path, "what was there")?;
     let before = fs::metadata(&path)?.ino();
-    let run = world.ward().without_report().options(["--report", &text(&path)]);
-    let mut running = run.sh("echo READY; while ! [ -e go ]; do sleep 0.02; done").start()?;
+    let run = world
+        .ward()
+        .without_report()
+        .options(["--report", &text(&path)]);
+    let mut running = run
+        .sh("echo READY; while ! [ -e go ]; do sleep 0.02; done")
+        .start()?;
     running.await_stdout("READY")?;
     assert_eq!(fs::read_to_string(&path)?, "what was there");
     fs::write(world.path("go"), "")?;
@@ -191,8 +241,14 @@ fn the_report_is_replaced_as_a_whole() -> Result {
 fn the_report_is_where_the_caller_expects_it() -> Result {
     let world = world!()?;
     fs::create_dir(world.path("elsewhere"))?;
-    let run = world.ward().without_report().options(["--report", "here.json", "--log", "here.log"]);
-    let ended = run.options(["--chdir", "elsewhere"]).sh("pwd; exit 3").finish()?;
+    let run = world
+        .ward()
+        .without_report()
+        .options(["--report", "here.json", "--log", "here.log"]);
+    let ended = run
+        .options(["--chdir", "elsewhere"])
+        .sh("pwd; exit 3")
+        .finish()?;
     assert_eq!(ended.code(), 3, "{}", ended.err());
     assert!(world.path("here.json").exists() && world.path("here.log").exists());
     assert!(ended.out().ends_with("/elsewhere\n"), "{}", ended.out());
@@ -210,7 +266,10 @@ fn the_report_is_written_by_who_started_ward() -> Result {
     let private = world.path("private");
     fs::create_dir(&private)?;
     let path = private.join("report.json");
-    let run = world.ward().without_report().options(["--report", &text(&path), "--user", "nobody"]);
+    let run = world
+        .ward()
+        .without_report()
+        .options(["--report", &text(&path), "--user", "nobody"]);
     assert_eq!(run.sh("exit 3").finish()?.code(), 3);
     let metadata = fs::metadata(&path)?;
     assert_eq!(metadata.uid(), 0);
@@ -226,7 +285,12 @@ fn who_was_left_over_is_described() -> Result {
             world.hostile_text(&["linger"]),
             text(world.roll()),
         );
-        let ended = world.ward().setting(setting).options(["--leftover-grace", "100ms"]).sh(&script).finish()?;
+        let ended = world
+            .ward()
+            .setting(setting)
+            .options(["--leftover-grace", "100ms"])
+            .sh(&script)
+            .finish()?;
         let report = ended.judge(9)?;
         let [process] = report.left_over.processes.as_slice() else {
             anyhow::bail!("{:?}", report.left_over);
@@ -252,17 +316,29 @@ fn long_lists_are_cut_and_counted() -> Result {
     let run = world.ward().options(["--leftover-grace", "0"]);
     let ended = run.hostile_leaving(9, &["sleepers", "1100"]).finish()?;
     let report = ended.judge(9)?;
-    assert_eq!((report.left_over.count, report.left_over.processes.len()), (1100, 1000));
-    assert_eq!((report.told.count, report.told.processes.len()), (1100, 1000));
+    assert_eq!(
+        (report.left_over.count, report.left_over.processes.len()),
+        (1100, 1000)
+    );
+    assert_eq!(
+        (report.told.count, report.told.processes.len()),
+        (1100, 1000)
+    );
     // What people read is not a thousand lines.
-    assert!(ended.wards_words().lines().count() < 60, "{} lines", ended.wards_words().lines().count());
+    assert!(
+        ended.wards_words().lines().count() < 60,
+        "{} lines",
+        ended.wards_words().lines().count()
+    );
     Ok(())
 }
 
 #[test]
 fn times_are_in_order_and_of_the_right_size() -> Result {
     let world = world!()?;
-    let run = world.ward().options(["--leftover-grace", "200ms", "--grace", "300ms"]);
+    let run = world
+        .ward()
+        .options(["--leftover-grace", "200ms", "--grace", "300ms"]);
     let script = format!(
         "{} & while ! [ -s {} ]; do sleep 0.01; done; sleep 0.4; exit 9",
         world.hostile_text(&["ignore-term"]),
@@ -271,10 +347,19 @@ fn times_are_in_order_and_of_the_right_size() -> Result {
     let times = run.sh(&script).finish()?.judge(9)?.times;
     let at = |moment: Option<f64>| moment.context("no time");
     assert!(at(times.leader_ended)? >= 0.4, "{times:?}");
-    assert!(at(times.stop_asked)? >= at(times.leader_ended)? + 0.2, "{times:?}");
-    assert!(at(times.kill_began)? >= at(times.stop_asked)? + 0.3, "{times:?}");
+    assert!(
+        at(times.stop_asked)? >= at(times.leader_ended)? + 0.2,
+        "{times:?}"
+    );
+    assert!(
+        at(times.kill_began)? >= at(times.stop_asked)? + 0.3,
+        "{times:?}"
+    );
     assert!(at(times.tree_empty)? >= at(times.kill_began)?, "{times:?}");
-    assert!(times.over >= at(times.tree_empty)? && times.over < 50.0, "{times:?}");
+    assert!(
+        times.over >= at(times.tree_empty)? && times.over < 50.0,
+        "{times:?}"
+    );
     assert!(times.paused == 0.0, "{times:?}");
     Ok(())
 }
@@ -289,20 +374,34 @@ fn who_cleaned_up_and_how_long_it_took() -> Result {
             world.hostile_text(&["cleanup", "0.3", &text(world.path("cleaned"))]),
             world.hostile_text(&["ignore-term"]),
         );
-        let mut running = world.ward().setting(setting).options(["--grace", "900ms"]).sh(&script).start()?;
+        let mut running = world
+            .ward()
+            .setting(setting)
+            .options(["--grace", "900ms"])
+            .sh(&script)
+            .start()?;
         running.await_signatures(3)?;
         running.signal(Signal::TERM)?;
         let report = running.finish()?.judge(123)?;
         assert_eq!(report.told.count, 4, "{setting:?}");
         let took = |mood: &str| {
             let hostile = world.hostile_text(&[mood]);
-            let process = report.cleaned_up.processes.iter().find(|process| process.command.starts_with(&hostile));
-            process.and_then(|process| process.ended_after).with_context(|| format!("{mood}: {report:#?}"))
+            let process = report
+                .cleaned_up
+                .processes
+                .iter()
+                .find(|process| process.command.starts_with(&hostile));
+            process
+                .and_then(|process| process.ended_after)
+                .with_context(|| format!("{mood}: {report:#?}"))
         };
         assert!(took("linger")? < 0.3, "{setting:?}: {report:#?}");
         assert!(took("cleanup")? >= 0.3, "{setting:?}");
         assert_eq!(report.killed.count, 1);
-        assert!(report.killed.processes[0].command.contains("ignore-term"), "{setting:?}");
+        assert!(
+            report.killed.processes[0].command.contains("ignore-term"),
+            "{setting:?}"
+        );
     }
     Ok(())
 }
@@ -310,29 +409,64 @@ fn who_cleaned_up_and_how_long_it_took() -> Result {
 /// The published schema accepts what is written, whatever happened.
 #[test]
 fn every_report_is_as_published() -> Result {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/report.schema.json");
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/reference/report.schema.json"
+    );
     let Ok(schema) = fs::read(path) else {
-        skipped("the published schema", "docs/reference/report.schema.json is not there");
+        skipped(
+            "the published schema",
+            "docs/reference/report.schema.json is not there",
+        );
         return Ok(());
     };
     let validator = jsonschema::validator_for(&serde_json::from_slice(&schema)?)?;
     let check = |what: &str, ended: &Ended| -> Result {
-        let raw = ended.raw.as_ref().with_context(|| format!("{what}: no report"))?;
-        let wrong: Vec<String> = validator.iter_errors(raw).map(|error| error.to_string()).collect();
+        let raw = ended
+            .raw
+            .as_ref()
+            .with_context(|| format!("{what}: no report"))?;
+        let wrong: Vec<String> = validator
+            .iter_errors(raw)
+            .map(|error| error.to_string())
+            .collect();
         ensure!(wrong.is_empty(), "{what}: {wrong:?}\n{raw:#}");
         Ok(())
     };
-    let setting = Setting { who: Who::Myself, rung: Rung::Cgroup };
-    let rung = if can_have(setting) { Rung::Cgroup } else { Rung::Guardian };
+    let setting = Setting {
+        who: Who::Myself,
+        rung: Rung::Cgroup,
+    };
+    let rung = if can_have(setting) {
+        Rung::Cgroup
+    } else {
+        Rung::Guardian
+    };
     let world = world!()?;
-    let run = || world.ward().rung(rung).options(["--grace", "200ms", "--leftover-grace", "100ms"]);
+    let run = || {
+        world
+            .ward()
+            .rung(rung)
+            .options(["--grace", "200ms", "--leftover-grace", "100ms"])
+    };
     check("a success", &run().command(["true"]).finish()?)?;
     check("a failure", &run().sh("exit 3").finish()?)?;
     check("a signal", &run().sh("kill -9 $$").finish()?)?;
     check("not found", &run().command(["/no/such"]).finish()?)?;
-    check("a limit", &run().options(["--timeout", "100ms"]).hostile(&["ignore-term"]).finish()?)?;
-    check("left-overs", &run().hostile(&["mixed-tree", "12", "leave"]).finish()?)?;
-    let mut running = run().hostile(&["spared-writer", &text(world.path("beats"))]).start()?;
+    check(
+        "a limit",
+        &run()
+            .options(["--timeout", "100ms"])
+            .hostile(&["ignore-term"])
+            .finish()?,
+    )?;
+    check(
+        "left-overs",
+        &run().hostile(&["mixed-tree", "12", "leave"]).finish()?,
+    )?;
+    let mut running = run()
+        .hostile(&["spared-writer", &text(world.path("beats"))])
+        .start()?;
     wait_until("the end", || running.is_over())?;
     check("spared", &running.finish()?)
 }
@@ -341,12 +475,36 @@ fn every_report_is_as_published() -> Result {
 #[test]
 fn causes_and_statuses() -> Result {
     let world = world!()?;
-    let run = || world.ward().options(["--leftover-grace", "100ms", "--grace", "200ms"]);
-    let report = run().hostile_leaving(0, &["daemonize"]).finish()?.judge(0)?;
-    assert_eq!((report.cause, report.stopped_before_end), (Some(CauseKind::LeftOver), false));
-    let report = run().options(["--timeout", "100ms"]).hostile(&["ignore-term"]).finish()?.judge(124)?;
-    assert_eq!((report.cause, report.stopped_before_end), (Some(CauseKind::TimeLimit), true));
-    let report = run().options(["--idle-timeout", "100ms"]).hostile(&["ignore-term"]).finish()?.judge(124)?;
-    assert_eq!((report.cause, report.stopped_before_end), (Some(CauseKind::IdleLimit), true));
+    let run = || {
+        world
+            .ward()
+            .options(["--leftover-grace", "100ms", "--grace", "200ms"])
+    };
+    let report = run()
+        .hostile_leaving(0, &["daemonize"])
+        .finish()?
+        .judge(0)?;
+    assert_eq!(
+        (report.cause, report.stopped_before_end),
+        (Some(CauseKind::LeftOver), false)
+    );
+    let report = run()
+        .options(["--timeout", "100ms"])
+        .hostile(&["ignore-term"])
+        .finish()?
+        .judge(124)?;
+    assert_eq!(
+        (report.cause, report.stopped_before_end),
+        (Some(CauseKind::TimeLimit), true)
+    );
+    let report = run()
+        .options(["--idle-timeout", "100ms"])
+        .hostile(&["ignore-term"])
+        .finish()?
+        .judge(124)?;
+    assert_eq!(
+        (report.cause, report.stopped_before_end),
+        (Some(CauseKind::IdleLimit), true)
+    );
     Ok(())
 }

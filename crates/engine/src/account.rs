@@ -117,7 +117,13 @@ impl Account {
     }
 
     /// Notes who was told, and keeps watching them.
-    pub(crate) fn told(&mut self, watched: Vec<Watched>, more: u64, denied: Vec<Process>, now: Instant) {
+    pub(crate) fn told(
+        &mut self,
+        watched: Vec<Watched>,
+        more: u64,
+        denied: Vec<Process>,
+        now: Instant,
+    ) {
         self.told_at.get_or_insert(now);
         self.told_count += watched.len() as u64 + more;
         self.told.count += more;
@@ -160,7 +166,8 @@ impl Account {
 
     /// Looks whether the kernel killed anybody for want of memory.
     pub(crate) fn look_for_oom(&mut self, cgroup: Option<&Cgroup>) -> u64 {
-        if let Some(kills) = cgroup.and_then(|cgroup| cgroup.counter("memory.events", "oom_kill ")) {
+        if let Some(kills) = cgroup.and_then(|cgroup| cgroup.counter("memory.events", "oom_kill "))
+        {
             self.oom_before = Some(0);
             self.oom_after = Some(kills);
         } else {
@@ -173,6 +180,13 @@ impl Account {
         Some(self.oom_after?.saturating_sub(self.oom_before?))
     }
 
+    /// Closes the account.
+    pub(crate) fn over(&mut self, paused: Duration, now: Instant) {
+        self.look_at_watched(now);
+        self.times.over = self.since(now);
+        self.times.paused = round(paused);
+    }
+
     /// The whole truth.
     pub(crate) fn report(
         &mut self,
@@ -181,12 +195,7 @@ impl Account {
         outcome: &Outcome,
         tree: &mut Tree,
         output: Output,
-        paused: Duration,
-        now: Instant,
     ) -> Report {
-        self.look_at_watched(now);
-        self.times.over = self.since(now);
-        self.times.paused = round(paused);
         let mut told = std::mem::take(&mut self.told);
         for process in &self.denied {
             told.push(process.clone());
@@ -243,7 +252,12 @@ fn usage(cgroup: Option<&Cgroup>, oom_kills: Option<u64>) -> Usage {
     Usage {
         cpu_user,
         cpu_system,
-        cpu_source: if counted.is_some() { "cgroup" } else { "reaped" }.to_owned(),
+        cpu_source: if counted.is_some() {
+            "cgroup"
+        } else {
+            "reaped"
+        }
+        .to_owned(),
         largest_process_bytes: reaped.max_rss,
         memory_peak_bytes: cgroup.and_then(|cgroup| cgroup.counter("memory.peak", "")),
         read_bytes: io("rbytes=").unwrap_or(reaped.blocks_in * 512),

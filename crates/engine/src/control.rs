@@ -7,8 +7,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
-use rustix::io::Errno;
 use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -66,11 +66,7 @@ impl Line {
             return false;
         }
         loop {
-            match rustix::net::send(
-                &self.0,
-                &packet,
-                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
-            ) {
+            match rustix::net::send(&self.0, &packet, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
                 Ok(_) => return true,
                 Err(Errno::INTR) => {}
                 Err(_) => return false,
@@ -105,7 +101,12 @@ impl Line {
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut byte = [0];
         let mut buffers = [IoSliceMut::new(&mut byte)];
-        rustix::net::recvmsg(&self.0, &mut buffers, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+        rustix::net::recvmsg(
+            &self.0,
+            &mut buffers,
+            &mut ancillary,
+            RecvFlags::CMSG_CLOEXEC,
+        )?;
         ancillary
             .drain()
             .find_map(|message| match message {

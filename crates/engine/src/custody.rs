@@ -84,7 +84,8 @@ impl Custody {
             .push((OsString::from(WARD_RUN_ID), OsString::from(&run_id)));
         let cookies = Cookies::of_step(
             &run_id,
-            spec.environment
+            &spec
+                .environment
                 .iter()
                 .map(|(key, value)| (key.as_encoded_bytes(), value.as_encoded_bytes())),
         );
@@ -97,10 +98,14 @@ impl Custody {
         };
         let streams = Streams::connect(&spec, log)?;
         let report = match report {
-            Some(path) => Some(ReportFile::prepare(path).map_err(|source| EngineError::Report {
-                path: path.to_owned(),
-                source,
-            })?),
+            Some(path) => {
+                Some(
+                    ReportFile::prepare(path).map_err(|source| EngineError::Report {
+                        path: path.to_owned(),
+                        source,
+                    })?,
+                )
+            }
             None => None,
         };
         let tree = Tree::prepare(
@@ -256,7 +261,11 @@ impl Custody {
 
     /// Writes down how the leader ended, if it has; to be called before anybody is reaped.
     pub(crate) fn note_leader_status(&self) {
-        if let Some(number) = self.leader().and_then(reap::peek).and_then(Status::to_number) {
+        if let Some(number) = self
+            .leader()
+            .and_then(reap::peek)
+            .and_then(Status::to_number)
+        {
             self.leader_status.set(number);
         }
     }
@@ -280,7 +289,11 @@ impl Custody {
             .chars()
             .map(|c| if c.is_control() { '?' } else { c })
             .collect();
-        let end = if self.terminal == Terminal::Pseudo { "\r\n" } else { "\n" };
+        let end = if self.terminal == Terminal::Pseudo {
+            "\r\n"
+        } else {
+            "\n"
+        };
         let _ = self.relay.sinks[self.notices].put(format!("ward: {line}{end}").as_bytes());
     }
 
@@ -336,9 +349,14 @@ impl Streams {
         let stderr = own_standard_stream(2).map_err(doing("use standard error"))?;
         // One pipe for both keeps their order, and is what the caller asked for with 2>&1.
         let same = spec.merge
-            || pipe::identity(&stdout).ok().zip(pipe::identity(&stderr).ok())
+            || pipe::identity(&stdout)
+                .ok()
+                .zip(pipe::identity(&stderr).ok())
                 .is_some_and(|(out, err)| out == err);
-        let on_terminal = [terminal::is_terminal(&stdout), terminal::is_terminal(&stderr)];
+        let on_terminal = [
+            terminal::is_terminal(&stdout),
+            terminal::is_terminal(&stderr),
+        ];
         let controlling = terminal::controlling();
         let must_see = log.is_some() || spec.policy.idle_timeout.is_some();
         let shown_on = on_terminal.iter().position(|is| *is);
@@ -356,7 +374,10 @@ impl Streams {
         let pseudo = match (mode, shown_on) {
             (Terminal::Pseudo, Some(stream)) => {
                 let like = if stream == 0 { &stdout } else { &stderr };
-                Some(terminal::pseudo_terminal(like.as_fd()).map_err(doing("make a pseudo-terminal"))?)
+                Some(
+                    terminal::pseudo_terminal(like.as_fd())
+                        .map_err(doing("make a pseudo-terminal"))?,
+                )
             }
             _ => None,
         };
@@ -371,23 +392,24 @@ impl Streams {
 
         let mut sources = Vec::new();
         let mut terminal_taken = false;
-        let mut connect = |name, stream: &OwnedFd, is_terminal: bool, sink| match (&pseudo, is_terminal) {
-            (Some(PseudoTerminal { ours, theirs }), true) => {
-                if !terminal_taken {
-                    terminal_taken = true;
-                    sources.push(Source::terminal(copy(ours.as_fd())?, sink));
+        let mut connect =
+            |name, stream: &OwnedFd, is_terminal: bool, sink| match (&pseudo, is_terminal) {
+                (Some(PseudoTerminal { ours, theirs }), true) => {
+                    if !terminal_taken {
+                        terminal_taken = true;
+                        sources.push(Source::terminal(copy(ours.as_fd())?, sink));
+                    }
+                    copy(theirs.as_fd())
                 }
-                copy(theirs.as_fd())
-            }
-            // What goes to a terminal, or nowhere, needs no relay unless it must be seen.
-            (None, true) => copy(stream.as_fd()),
-            (_, false) => {
-                let (reader, writer) = pipe::pipe().map_err(doing("make a pipe"))?;
-                let source = Source::pipe(name, reader, sink).map_err(doing("make a pipe"))?;
-                sources.push(source);
-                Ok(writer)
-            }
-        };
+                // What goes to a terminal, or nowhere, needs no relay unless it must be seen.
+                (None, true) => copy(stream.as_fd()),
+                (_, false) => {
+                    let (reader, writer) = pipe::pipe().map_err(doing("make a pipe"))?;
+                    let source = Source::pipe(name, reader, sink).map_err(doing("make a pipe"))?;
+                    sources.push(source);
+                    Ok(writer)
+                }
+            };
         let out = connect("stdout", &stdout, on_terminal[0], 0)?;
         let err = if same {
             copy(out.as_fd())?

@@ -70,12 +70,7 @@ pub fn examine() -> Diagnosis {
     }
 }
 
-fn works(
-    what: &'static str,
-    means: &str,
-    result: Result<(), String>,
-    better: &str,
-) -> Finding {
+fn works(what: &'static str, means: &str, result: Result<(), String>, better: &str) -> Finding {
     match result {
         Ok(()) => Finding {
             what,
@@ -191,7 +186,10 @@ fn cgroup_finding(findings: &mut Vec<Finding>) -> bool {
                     Ok(()) => format!("the {controller} controller limits whole trees"),
                     Err(error) => chain(error),
                 },
-                better: result.as_ref().err().map(|error| cgroup_advice(error).to_owned()),
+                better: result
+                    .as_ref()
+                    .err()
+                    .map(|error| cgroup_advice(error).to_owned()),
             });
         }
     }

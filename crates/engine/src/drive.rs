@@ -123,7 +123,7 @@ impl<'a> Drive<'a> {
         }
         for (index, source) in drive.custody.relay.sources.iter().enumerate() {
             if let Some(fd) = source.fd() {
-                drive.watch(&fd, SOURCES + index as u64, EventFlags::IN);
+                drive.watch(fd, SOURCES + index as u64, EventFlags::IN);
             }
         }
         Ok(drive)
@@ -344,7 +344,7 @@ impl<'a> Drive<'a> {
                 signal,
                 sender,
                 origin,
-            } => self.stop_asked(signal, sender, origin, now),
+            } => self.stop_asked(signal, sender.as_ref(), origin, now),
             ToGuardian::Forward { signal } => {
                 if let (Some(leader), None) = (self.custody.leader(), self.life.end()) {
                     let _ = signal_own_child(leader, signal.number());
@@ -369,7 +369,7 @@ impl<'a> Drive<'a> {
     fn stop_asked(
         &mut self,
         signal: Signal,
-        sender: Option<Sender>,
+        sender: Option<&Sender>,
         origin: Origin,
         now: Instant,
     ) {
@@ -385,7 +385,7 @@ impl<'a> Drive<'a> {
         let last = self.custody.account.last_stop(now);
         let again = last.is_some();
         let account = &mut self.custody.account;
-        account.stop_asked(CauseKind::Requested, Some(signal), sender.clone(), now);
+        account.stop_asked(CauseKind::Requested, Some(signal), sender.cloned(), now);
         if let Some((ago, Some(before))) = last
             && before != signal
             && ago < SAME_REQUEST
@@ -397,7 +397,7 @@ impl<'a> Drive<'a> {
             notice::again(signal)
         } else {
             let allowed = self.custody.spec.policy.grace;
-            notice::requested(&name, signal, sender.as_ref(), origin, allowed)
+            notice::requested(&name, signal, sender, origin, allowed)
         };
         self.custody.notice(&text);
         if let (Origin::Terminal, Terminal::Shared(group)) = (origin, self.custody.terminal) {
@@ -575,7 +575,11 @@ impl<'a> Drive<'a> {
         }
         let telling = self.custody.tree.tell(signal);
         for watched in &telling.told {
-            self.watch(&watched.process, WATCHED, EventFlags::IN | EventFlags::ONESHOT);
+            self.watch(
+                &watched.process,
+                WATCHED,
+                EventFlags::IN | EventFlags::ONESHOT,
+            );
         }
         if !telling.denied.is_empty() {
             self.custody.notice(&notice::denied(&telling.denied));
@@ -605,7 +609,8 @@ impl<'a> Drive<'a> {
 
     /// Watches sinks that have something to write and no room for it.
     fn await_room(&mut self) {
-        self.awaiting_room.resize(self.custody.relay.sinks.len(), false);
+        self.awaiting_room
+            .resize(self.custody.relay.sinks.len(), false);
         for index in 0..self.awaiting_room.len() {
             let sink = &self.custody.relay.sinks[index];
             if sink.pending() > 0 && !sink.closed() && !self.awaiting_room[index] {
@@ -726,8 +731,7 @@ impl<'a> Drive<'a> {
             ..
         } = self;
         let now = Instant::now();
-        let account = &mut custody.account;
-        account.look_at_watched(now);
+        custody.account.over(timers.paused_for(now), now);
         if let Some(log) = &mut custody.relay.log {
             log.finish();
         }
@@ -738,7 +742,6 @@ impl<'a> Drive<'a> {
         say_how_it_ended(custody, &outcome);
         let report = (custody.report.is_some() || custody.reports_over_line).then(|| {
             let output = custody.output();
-            let paused = timers.paused_for(now);
             let Custody {
                 account,
                 spec,
@@ -746,7 +749,7 @@ impl<'a> Drive<'a> {
                 tree,
                 ..
             } = &mut *custody;
-            account.report(spec, run_id, &outcome, tree, output, paused, now)
+            account.report(spec, run_id, &outcome, tree, output)
         });
         if let (Some(file), Some(report)) = (custody.report.take(), &report) {
             let path = file.path().to_owned();
@@ -760,7 +763,11 @@ impl<'a> Drive<'a> {
         Ended {
             exit_status: exit_code::of(&outcome),
             die_of: die_of(custody.terminal, keyboard_stop, &outcome),
-            drains_on: custody.relay.sources.iter().any(|source| source.fd().is_some()),
+            drains_on: custody
+                .relay
+                .sources
+                .iter()
+                .any(|source| source.fd().is_some()),
             report,
             line: match host {
                 Host::Guardian(line) if line_open => Some(line),
@@ -833,7 +840,9 @@ fn say_how_it_ended(custody: &mut Custody, outcome: &Outcome) {
     }
     if outcome.output_cut {
         let bytes = custody.relay.undelivered();
-        custody.say(&format!("nobody read the output: {bytes} bytes were given up"));
+        custody.say(&format!(
+            "nobody read the output: {bytes} bytes were given up"
+        ));
     }
 }
 
@@ -853,7 +862,8 @@ fn launch_hint(program: &str, stage: Stage, errno: i32) -> Option<String> {
     let has_slash = program.contains('/');
     match (stage, errno) {
         (Stage::Exec, ENOENT) if has_slash && std::path::Path::new(program).exists() => Some(
-            "the file exists: the interpreter in its first line, or its loader, does not".to_owned(),
+            "the file exists: the interpreter in its first line, or its loader, does not"
+                .to_owned(),
         ),
         (Stage::Exec, ENOENT) if !has_slash => {
             Some("there is no such program in PATH; check its name, or give its path".to_owned())
@@ -861,7 +871,9 @@ fn launch_hint(program: &str, stage: Stage, errno: i32) -> Option<String> {
         (Stage::Exec, EACCES) => Some(format!(
             "it is not executable for this user (`chmod +x {program}`?), or a directory on its path is closed"
         )),
-        (Stage::Exec, ENOEXEC) => Some("it is neither a binary of this machine nor a script".to_owned()),
+        (Stage::Exec, ENOEXEC) => {
+            Some("it is neither a binary of this machine nor a script".to_owned())
+        }
         (Stage::User | Stage::Group | Stage::Groups, _) => {
             Some("only root may run a command as somebody else".to_owned())
         }

@@ -121,14 +121,17 @@ impl Run {
             spec,
         };
         // By a file in memory: an environment may be longer than any message.
-        let text = serde_json::to_vec(&order).map_err(|error| doing("write the order")(error.into()))?;
+        let text =
+            serde_json::to_vec(&order).map_err(|error| doing("write the order")(error.into()))?;
         let run = Self {
             line,
             guardian,
             ended: false,
         };
         let stdin = rustix::stdio::stdin();
-        run.line.pass(&text, stdin).map_err(doing("pass the order on"))?;
+        run.line
+            .pass(&text, stdin)
+            .map_err(doing("pass the order on"))?;
         Ok(run)
     }
 
@@ -243,7 +246,7 @@ pub fn guardian_entry() {
 fn be_guardian() -> Result<(), EngineError> {
     let doing = EngineError::system;
     // For good: a guardian hears of everything over its line.
-    std::mem::forget(block_everything());
+    let _never_restored = block_everything();
     let line = own_standard_stream(0).map_err(doing("find the line to the host"))?;
     let line = Line::from_fd(line);
     let mut text = Vec::new();

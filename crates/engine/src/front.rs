@@ -300,7 +300,7 @@ impl Front {
             loop {
                 match self.line.hear() {
                     Heard::Message(message) => {
-                        if let Some(end) = self.on_message(message, desk) {
+                        if let Some(end) = self.on_message(&message, desk) {
                             return Ok(end);
                         }
                     }
@@ -353,14 +353,14 @@ impl Front {
         }
     }
 
-    fn on_message(&mut self, message: FromGuardian, desk: &mut Desk) -> Option<FrontEnd> {
+    fn on_message(&mut self, message: &FromGuardian, desk: &mut Desk) -> Option<FrontEnd> {
         match message {
             FromGuardian::Started { .. } => {}
             FromGuardian::LeaderStopped => desk.on_leader_stopped(&mut |message| {
                 self.line.say(&message);
             }),
             FromGuardian::StreamRefused { stream } => {
-                let index = usize::try_from(stream).unwrap_or(usize::MAX);
+                let index = usize::try_from(*stream).unwrap_or(usize::MAX);
                 if let Some(source) = self.custody.relay.sources.get_mut(index) {
                     source.close();
                 }
@@ -373,12 +373,12 @@ impl Front {
             } => {
                 self.custody.clean_up();
                 // When we are gone nothing of the run is left, but what is meant to be.
-                if !drains_on && !self.guardian_gone {
+                if !*drains_on && !self.guardian_gone {
                     let _ = reap::wait_for_status(self.guardian);
                 }
                 return Some(FrontEnd {
-                    exit_status,
-                    die_of,
+                    exit_status: *exit_status,
+                    die_of: *die_of,
                 });
             }
         }

@@ -50,8 +50,7 @@ fn begin(custody: &mut Custody, line: Line) -> Result<Ended, EngineError> {
     }
     // Only the front reads what is typed.
     custody.keyboard = None;
-    let signals =
-        SignalSource::new(&[Signal::CHLD.number()]).map_err(doing("receive signals"))?;
+    let signals = SignalSource::new(&[Signal::CHLD.number()]).map_err(doing("receive signals"))?;
     Ok(Drive::new(custody, Host::Guardian(line), &signals)?.run_from_start())
 }
 
@@ -96,7 +95,12 @@ pub(crate) fn drain_on(custody: &Custody) -> ! {
     let_go_of_everything_but(&keep);
     subreaper::set_name(c"ward-drain");
     let mut buffer = vec![0; 64 << 10];
-    let mut sources: Vec<_> = custody.relay.sources.iter().filter_map(|source| source.fd()).collect();
+    let mut sources: Vec<_> = custody
+        .relay
+        .sources
+        .iter()
+        .filter_map(|source| source.fd())
+        .collect();
     while !sources.is_empty() {
         let mut fds: Vec<_> = sources
             .iter()
@@ -109,7 +113,10 @@ pub(crate) fn drain_on(custody: &Custody) -> ! {
         let mut ready = ready.into_iter();
         sources.retain(|fd| {
             !ready.next().unwrap_or(false)
-                || matches!(pipe::read(*fd, &mut buffer), Ok(Moved::Bytes(_) | Moved::NotNow))
+                || matches!(
+                    pipe::read(*fd, &mut buffer),
+                    Ok(Moved::Bytes(_) | Moved::NotNow)
+                )
         });
         // Orphans of the detached are still ours.
         while let Reaped::Child(..) = reap::next() {}

@@ -15,9 +15,9 @@
 mod account;
 mod control;
 mod custody;
+pub mod doctor;
 mod drive;
 pub mod embed;
-pub mod doctor;
 mod error;
 pub mod front;
 mod guardian;

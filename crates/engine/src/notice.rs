@@ -49,7 +49,12 @@ fn person(process: &Process) -> String {
     if !process.holds.is_empty() {
         facts.push(format!("holds {}", process.holds.join(" and ")));
     }
-    format!("{} `{}` ({})", process.pid, shorten(&process.command), facts.join(", "))
+    format!(
+        "{} `{}` ({})",
+        process.pid,
+        shorten(&process.command),
+        facts.join(", ")
+    )
 }
 
 fn names(listed: &Listed, describe: impl Fn(&Process) -> String) -> String {
@@ -183,7 +188,11 @@ pub(crate) fn denied(listed: &[Process]) -> String {
         listed.count,
         plural(listed.count),
         names(&listed, |process| match process.uid {
-            Some(uid) => format!("{} `{}` (user {uid})", process.pid, shorten(&process.command)),
+            Some(uid) => format!(
+                "{} `{}` (user {uid})",
+                process.pid,
+                shorten(&process.command)
+            ),
             None => format!("{} `{}`", process.pid, shorten(&process.command)),
         })
     )
@@ -213,8 +222,13 @@ mod tests {
             });
         }
         let line = left_over("`make`", &left, Duration::from_secs(10));
-        assert!(line.starts_with("`make` has ended and left 6 processes: 1 `sleep 600` (3s old, holds stdout), "));
-        assert!(line.ends_with(" and 2 more; stopping them, 10s of grace"), "{line}");
+        assert!(line.starts_with(
+            "`make` has ended and left 6 processes: 1 `sleep 600` (3s old, holds stdout), "
+        ));
+        assert!(
+            line.ends_with(" and 2 more; stopping them, 10s of grace"),
+            "{line}"
+        );
     }
 
     #[test]

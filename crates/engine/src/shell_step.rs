@@ -92,7 +92,11 @@ pub fn prepare(
             format!("`{}`", path.display()),
         ),
         Script::Text(text) => (
-            text.as_bytes().split(|byte| *byte == b'\n').next().unwrap_or_default().to_vec(),
+            text.as_bytes()
+                .split(|byte| *byte == b'\n')
+                .next()
+                .unwrap_or_default()
+                .to_vec(),
             "the script".to_owned(),
         ),
     };
@@ -158,7 +162,11 @@ fn first_line_of(path: &Path) -> io::Result<Vec<u8>> {
     }
     let mut start = Vec::new();
     file.take(FIRST_LINE).read_to_end(&mut start)?;
-    Ok(start.split(|byte| *byte == b'\n').next().unwrap_or_default().to_vec())
+    Ok(start
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default()
+        .to_vec())
 }
 
 fn absolute(path: &Path) -> io::Result<PathBuf> {
@@ -188,15 +196,19 @@ fn is_env(word: &OsStr) -> bool {
 
 /// Whether these words start a shell that understands the prelude.
 fn is_shell(words: &[OsString]) -> bool {
-    let mut words = words.iter().map(|word| Path::new(word).file_name().unwrap_or_default());
+    let mut words = words
+        .iter()
+        .map(|word| Path::new(word).file_name().unwrap_or_default());
     let mut name = words.next();
     if name == Some(OsStr::new("env")) {
-        name = words.find(|word| !word.as_bytes().starts_with(b"-") && !word.as_bytes().contains(&b'='));
+        name = words
+            .find(|word| !word.as_bytes().starts_with(b"-") && !word.as_bytes().contains(&b'='));
     }
     if name == Some(OsStr::new("busybox")) {
         name = words.next();
     }
-    name.and_then(OsStr::to_str).is_some_and(|name| SHELLS.contains(&name))
+    name.and_then(OsStr::to_str)
+        .is_some_and(|name| SHELLS.contains(&name))
 }
 
 fn write_script(content: &[u8], owner: Option<(u32, u32)>) -> Result<PathBuf, ScriptError> {
@@ -243,7 +255,12 @@ mod tests {
 
     fn words(line: &str) -> Option<Vec<String>> {
         let words = interpreter(line.as_bytes())?;
-        Some(words.iter().map(|word| word.to_string_lossy().into_owned()).collect())
+        Some(
+            words
+                .iter()
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect(),
+        )
     }
 
     #[test]
@@ -282,15 +299,27 @@ mod tests {
     fn text_is_kept_in_a_private_file() {
         use std::os::unix::fs::PermissionsExt;
         let text = OsStr::new("echo a\necho b");
-        let step = prepare(Script::Text(text), &["x".into()], OsStr::new("/bin/sh"), true, None)
-            .expect("prepared");
+        let step = prepare(
+            Script::Text(text),
+            &["x".into()],
+            OsStr::new("/bin/sh"),
+            true,
+            None,
+        )
+        .expect("prepared");
         let made = step.made.expect("a file");
         let content = fs::read_to_string(&made).expect("content");
         let mode = fs::metadata(&made).expect("mode").permissions().mode() & 0o777;
         fs::remove_file(&made).expect("removed");
         assert_eq!(mode, 0o600);
         assert_eq!(content.lines().count(), 2);
-        assert!(content.lines().next().expect("a line").ends_with("set -x; echo a"));
+        assert!(
+            content
+                .lines()
+                .next()
+                .expect("a line")
+                .ends_with("set -x; echo a")
+        );
         assert_eq!(step.command[..2], ["/bin/sh", "-e"]);
         assert_eq!(step.command.last(), Some(&"x".into()));
     }

@@ -154,7 +154,8 @@ impl Tree {
         if !best_effort {
             return Err(EngineError::TreeLimit { what, source });
         }
-        self.limits_missing.push(format!("{what}: {}", chain(&source)));
+        self.limits_missing
+            .push(format!("{what}: {}", chain(&source)));
         Ok(self)
     }
 
@@ -182,7 +183,8 @@ impl Tree {
                     cgroup.remove();
                     return Err(EngineError::TreeLimit { what, source });
                 }
-                self.limits_missing.push(format!("{what}: {}", chain(&source)));
+                self.limits_missing
+                    .push(format!("{what}: {}", chain(&source)));
             }
         }
         // A tree over its memory is ended as one, not member by member.
@@ -219,9 +221,16 @@ impl Tree {
         let me = own_pid();
         let mut members = Vec::new();
         let mut seen = HashSet::from([me]);
-        let mut queue: Vec<(i32, bool)> = procfs::children(me).into_iter().map(|pid| (pid, false)).collect();
+        let mut queue: Vec<(i32, bool)> = procfs::children(me)
+            .into_iter()
+            .map(|pid| (pid, false))
+            .collect();
         let mut next = 0;
-        let strangers = self.cgroup.as_ref().map(|cgroup| cgroup.members()).unwrap_or_default();
+        let strangers = self
+            .cgroup
+            .as_ref()
+            .map(|cgroup| cgroup.members())
+            .unwrap_or_default();
         let mut strangers = strangers.into_iter();
         loop {
             let Some((pid, nested)) = queue.get(next).copied() else {
@@ -240,7 +249,11 @@ impl Tree {
             }
             let Some(stat) = Stat::of(pid) else { continue };
             let below_guardian = nested || stat.comm.as_bytes() == GUARDIAN_NAME.to_bytes();
-            queue.extend(procfs::children(pid).into_iter().map(|child| (child, below_guardian)));
+            queue.extend(
+                procfs::children(pid)
+                    .into_iter()
+                    .map(|child| (child, below_guardian)),
+            );
             if !stat.has_ended() {
                 members.push(Member { stat, nested });
             }
@@ -267,7 +280,10 @@ impl Tree {
                 .and_then(|environ| self.cookies.asks_to_stay(&environ));
             let why = match (cookie, by_parent) {
                 (Some(name), _) => format!("detached on purpose ({name})"),
-                (None, true) => format!("child of {}, which was detached on purpose", member.stat.ppid),
+                (None, true) => format!(
+                    "child of {}, which was detached on purpose",
+                    member.stat.ppid
+                ),
                 (None, false) => {
                     rest.push(member);
                     continue;
@@ -309,7 +325,9 @@ impl Tree {
     /// Asked after everybody that could be seen was found to be spared: a process may have
     /// been born meanwhile, so the kernel is asked once more.
     fn only_spared_left(&self) -> bool {
-        self.list().iter().all(|member| self.is_spared(&member.stat))
+        self.list()
+            .iter()
+            .all(|member| self.is_spared(&member.stat))
     }
 
     /// Names members that are neither spared nor below `limit`.
@@ -370,14 +388,20 @@ impl Tree {
                 .filter(|member| {
                     !member.nested
                         && member.stat.start_ticks <= stop_ticks
-                        && !self.told.contains(&(member.stat.pid, member.stat.start_ticks))
+                        && !self
+                            .told
+                            .contains(&(member.stat.pid, member.stat.start_ticks))
                 })
                 .collect();
             if fresh.is_empty() {
                 break;
             }
             // Those that end before they can be held were told nothing, but are seen too.
-            self.told.extend(fresh.iter().map(|member| (member.stat.pid, member.stat.start_ticks)));
+            self.told.extend(
+                fresh
+                    .iter()
+                    .map(|member| (member.stat.pid, member.stat.start_ticks)),
+            );
             for batch in fresh.chunks(HELD) {
                 self.tell_batch(batch, signal, &mut telling);
             }
@@ -388,12 +412,7 @@ impl Tree {
         telling
     }
 
-    fn tell_batch(
-        &mut self,
-        batch: &[Member],
-        signal: Signal,
-        telling: &mut Telling,
-    ) {
+    fn tell_batch(&mut self, batch: &[Member], signal: Signal, telling: &mut Telling) {
         let held: Vec<_> = batch
             .iter()
             .filter_map(|member| {
@@ -507,7 +526,11 @@ impl Tree {
         if self.kill_rounds < ROUNDS {
             return false;
         }
-        let left: Vec<i32> = self.custody().iter().map(|member| member.stat.pid).collect();
+        let left: Vec<i32> = self
+            .custody()
+            .iter()
+            .map(|member| member.stat.pid)
+            .collect();
         if left.is_empty() {
             return false;
         }
@@ -535,7 +558,8 @@ impl Tree {
         for process in &mut listed.processes {
             let state = Stat::of(process.pid).map_or('?', |stat| stat.state);
             process.why = Some(if state == 'D' {
-                let place = procfs::waits_in(process.pid).unwrap_or_else(|| "the kernel".to_owned());
+                let place =
+                    procfs::waits_in(process.pid).unwrap_or_else(|| "the kernel".to_owned());
                 format!("uninterruptible, waits in {place}")
             } else {
                 match process.uid {
@@ -551,10 +575,10 @@ impl Tree {
     pub(crate) fn take_spared(&mut self) -> report::Listed {
         let mut listed = report::Listed::default();
         for process in std::mem::take(&mut self.spared_named) {
-            let lives = self
-                .spared
-                .get(&process.pid)
-                .is_some_and(|start| Stat::of(process.pid).is_some_and(|stat| stat.start_ticks == *start && !stat.has_ended()));
+            let lives = self.spared.get(&process.pid).is_some_and(|start| {
+                Stat::of(process.pid)
+                    .is_some_and(|stat| stat.start_ticks == *start && !stat.has_ended())
+            });
             if lives {
                 listed.push(process);
             }

@@ -27,7 +27,7 @@ impl Cookies {
     /// Takes the cookies from the environment that the step is started with.
     pub fn of_step<'a>(
         run_id: &str,
-        environment: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+        environment: &(impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone),
     ) -> Self {
         let given = |name: &str| {
             environment
@@ -92,7 +92,7 @@ mod tests {
             .iter()
             .map(|(key, value)| (key.as_bytes(), value.as_bytes()))
             .collect();
-        Cookies::of_step("a1", bytes.iter().copied())
+        Cookies::of_step("a1", &bytes.iter().copied())
     }
 
     #[test]
@@ -101,21 +101,34 @@ mod tests {
         for (environ, asks) in [
             ("BUILD_ID=dontKillMe\0", Some("BUILD_ID")),
             ("BUILD_ID=\0", Some("BUILD_ID")),
-            ("PATH=/bin\0JENKINS_NODE_COOKIE=dontKillMe\0", Some("JENKINS_NODE_COOKIE")),
+            (
+                "PATH=/bin\0JENKINS_NODE_COOKIE=dontKillMe\0",
+                Some("JENKINS_NODE_COOKIE"),
+            ),
             ("BUILD_ID=17\0JENKINS_NODE_COOKIE=c0ffee\0", None),
             ("PATH=/bin\0", None),
             ("", None),
             ("XBUILD_ID=18\0", None),
         ] {
-            assert_eq!(in_jenkins.asks_to_stay(environ.as_bytes()), asks, "{environ:?}");
+            assert_eq!(
+                in_jenkins.asks_to_stay(environ.as_bytes()),
+                asks,
+                "{environ:?}"
+            );
         }
     }
 
     #[test]
     fn outside_jenkins_only_the_known_word_counts() {
         let outside = cookies(&[]);
-        assert_eq!(outside.asks_to_stay(b"BUILD_ID=dontKillMe"), Some("BUILD_ID"));
-        assert_eq!(outside.asks_to_stay(b"BUILD_ID=dontkillme"), Some("BUILD_ID"));
+        assert_eq!(
+            outside.asks_to_stay(b"BUILD_ID=dontKillMe"),
+            Some("BUILD_ID")
+        );
+        assert_eq!(
+            outside.asks_to_stay(b"BUILD_ID=dontkillme"),
+            Some("BUILD_ID")
+        );
         assert_eq!(outside.asks_to_stay(b"BUILD_ID=2026-11-21"), None);
     }
 

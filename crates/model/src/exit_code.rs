@@ -134,10 +134,7 @@ mod tests {
     #[test]
     fn a_stop_after_the_end_changes_nothing() {
         for cause in [CauseKind::Requested, CauseKind::LeftOver] {
-            assert_eq!(
-                of(&outcome(End::Exited { code: 7 }, Some(cause), false)),
-                7
-            );
+            assert_eq!(of(&outcome(End::Exited { code: 7 }, Some(cause), false)), 7);
         }
     }
 

@@ -125,7 +125,9 @@ mod tests {
         assert_eq!(duration("1.5h"), ms(5_400_000));
         assert_eq!(duration(" 1h 5m "), ms(3_900_000));
         assert_eq!(duration("0"), ms(0));
-        for text in ["", "s", "-1", "1x", "1.5.2", "ten", "5 apples", "NaN", "inf"] {
+        for text in [
+            "", "s", "-1", "1x", "1.5.2", "ten", "5 apples", "NaN", "inf",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
         assert!(matches!(

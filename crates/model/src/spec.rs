@@ -86,7 +86,10 @@ impl Spec {
     #[must_use]
     pub fn name(&self) -> String {
         self.title.clone().unwrap_or_else(|| {
-            let program = self.command.first().map(|program| program.to_string_lossy());
+            let program = self
+                .command
+                .first()
+                .map(|program| program.to_string_lossy());
             format!("`{}`", program.unwrap_or_default())
         })
     }

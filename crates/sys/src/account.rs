@@ -89,7 +89,11 @@ fn look_up<T>(
     let named = |line: &&str| line.split(':').next() == Some(key);
     let numbered =
         |line: &&str| key.parse::<u32>().is_ok() && line.split(':').nth(number_field) == Some(key);
-    if let Some(line) = text.lines().find(named).or_else(|| text.lines().find(numbered)) {
+    if let Some(line) = text
+        .lines()
+        .find(named)
+        .or_else(|| text.lines().find(numbered))
+    {
         return parse(line);
     }
     parse(&getent(database, key)?)

@@ -111,7 +111,9 @@ unsafe impl GlobalAlloc for Arena {
             return block;
         }
         // SAFETY: the caller vouches for `size` with this alignment.
-        let fresh = unsafe { self.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
+        let larger = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        // SAFETY: as above.
+        let fresh = unsafe { self.alloc(larger) };
         if !fresh.is_null() {
             // SAFETY: both are valid for the smaller size and disjoint.
             unsafe { ptr::copy_nonoverlapping(block, fresh, layout.size().min(size)) };

@@ -22,7 +22,9 @@ pub enum Side {
 /// else as fork(2).
 pub fn fork_single_threaded() -> io::Result<Side> {
     // Each thread is a directory in /proc/self/task, and each directory a link.
-    let threads = rustix::fs::stat("/proc/self/task")?.st_nlink.saturating_sub(2);
+    let threads = rustix::fs::stat("/proc/self/task")?
+        .st_nlink
+        .saturating_sub(2);
     if threads > 1 {
         return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }
@@ -30,7 +32,9 @@ pub fn fork_single_threaded() -> io::Result<Side> {
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Side::Child),
-        pid => Pid::from_raw(pid).map(Side::Parent).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH)),
+        pid => Pid::from_raw(pid)
+            .map(Side::Parent)
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH)),
     }
 }
 
@@ -39,32 +43,30 @@ pub fn fork_single_threaded() -> io::Result<Side> {
 /// For a process of ours that goes on after the build: the killers of build servers look
 /// for the build's variables there.
 pub fn forget_environment() {
-    // SAFETY: single-threaded callers only (see `fork_single_threaded`); `environ` is null or
-    // a null-terminated array of strings that this process may write to (environ(7)).
-    unsafe {
-        let mut entry = libc_environ();
-        while !entry.is_null() && !(*entry).is_null() {
-            let string = *entry;
-            std::ptr::write_bytes(string, 0, libc::strlen(string));
-            entry = entry.add(1);
+    // SAFETY: single-threaded callers only (see `fork_single_threaded`), so nobody else reads
+    // or writes this pointer now.
+    let mut entry = unsafe { ENVIRON };
+    while !entry.is_null() {
+        // SAFETY: an array that ends with a null pointer (environ(7)), and we are before its
+        // end or at it.
+        let string = unsafe { *entry };
+        if string.is_null() {
+            break;
         }
-        set_libc_environ(std::ptr::null_mut());
+        // SAFETY: each entry is a string that ends with NUL.
+        let length = unsafe { libc::strlen(string) };
+        // SAFETY: a process may write to the strings of its own environment.
+        unsafe { std::ptr::write_bytes(string, 0, length) };
+        // SAFETY: this entry was not the last.
+        entry = unsafe { entry.add(1) };
     }
+    // SAFETY: as for reading it.
+    unsafe { ENVIRON = std::ptr::null_mut() };
 }
 
 unsafe extern "C" {
     #[link_name = "environ"]
     static mut ENVIRON: *mut *mut libc::c_char;
-}
-
-unsafe fn libc_environ() -> *mut *mut libc::c_char {
-    // SAFETY: a plain read of a pointer; the caller vouches for there being one thread.
-    unsafe { ENVIRON }
-}
-
-unsafe fn set_libc_environ(value: *mut *mut libc::c_char) {
-    // SAFETY: a plain write of a pointer; the caller vouches for there being one thread.
-    unsafe { ENVIRON = value }
 }
 
 /// Lets go of everything that the caller gave us: `/dev/null` takes the place of the

@@ -225,7 +225,10 @@ mod tests {
         drop(writer);
         assert_eq!(step(), Moved::End);
         let mut buffer = [0; 8];
-        assert_eq!(read(out_reader.as_fd(), &mut buffer).expect("read"), Moved::Bytes(3));
+        assert_eq!(
+            read(out_reader.as_fd(), &mut buffer).expect("read"),
+            Moved::Bytes(3)
+        );
         assert_eq!(&buffer[..3], b"abc");
     }
 

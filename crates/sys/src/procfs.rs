@@ -73,7 +73,8 @@ impl Stat {
     pub fn age(&self) -> Duration {
         let ticks_per_second = crate::clock::ticks_per_second();
         let started = Duration::from_secs(self.start_ticks / ticks_per_second)
-            + Duration::from_secs(1) * u32::try_from(self.start_ticks % ticks_per_second).unwrap_or(0)
+            + Duration::from_secs(1)
+                * u32::try_from(self.start_ticks % ticks_per_second).unwrap_or(0)
                 / u32::try_from(ticks_per_second).unwrap_or(1);
         crate::clock::since_boot().saturating_sub(started)
     }
@@ -140,7 +141,10 @@ pub fn children(pid: i32) -> Vec<i32> {
         let mut path = task.path();
         path.push("children");
         match fs::read_to_string(&path) {
-            Ok(text) => all.extend(text.split_ascii_whitespace().filter_map(|n| n.parse::<i32>().ok())),
+            Ok(text) => all.extend(
+                text.split_ascii_whitespace()
+                    .filter_map(|n| n.parse::<i32>().ok()),
+            ),
             // Kernels without CONFIG_PROC_CHILDREN.
             Err(error) if error.kind() == io::ErrorKind::NotFound && task.path().exists() => {
                 return children_by_scan(pid);
@@ -215,8 +219,14 @@ mod tests {
     fn a_name_may_contain_anything() {
         let line = b"7 (a) b (c)) S 1 2 3 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9876 1 2";
         let stat = Stat::parse(line).expect("parses");
-        assert_eq!((stat.pid, stat.comm.as_str(), stat.state), (7, "a) b (c)", 'S'));
-        assert_eq!((stat.ppid, stat.pgrp, stat.session, stat.start_ticks), (1, 2, 3, 9876));
+        assert_eq!(
+            (stat.pid, stat.comm.as_str(), stat.state),
+            (7, "a) b (c)", 'S')
+        );
+        assert_eq!(
+            (stat.ppid, stat.pgrp, stat.session, stat.start_ticks),
+            (1, 2, 3, 9876)
+        );
         assert_eq!(Stat::parse(b"7 (x"), None);
         assert_eq!(Stat::parse(b""), None);
     }

@@ -1,9 +1,7 @@
 //! Learning of the end of children, and letting them go.
 
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, wait, waitid, waitpid,
-};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, wait, waitid, waitpid};
 
 /// How a child ended or stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +135,10 @@ mod tests {
 
     #[test]
     fn peeking_takes_nothing() {
-        let child = std::process::Command::new("sh").args(["-c", "exit 7"]).spawn().expect("sh");
+        let child = std::process::Command::new("sh")
+            .args(["-c", "exit 7"])
+            .spawn()
+            .expect("sh");
         let pid = Pid::from_child(&child);
         while peek(pid).is_none() {
             std::thread::yield_now();

@@ -392,7 +392,9 @@ mod birth {
             );
         }
         if result < 0 {
-            return Err(io::Error::from_raw_os_error(i32::try_from(-result).unwrap_or(0)));
+            return Err(io::Error::from_raw_os_error(
+                i32::try_from(-result).unwrap_or(0),
+            ));
         }
         libc::pid_t::try_from(result).map_err(|_| io::Error::from_raw_os_error(libc::ERANGE))
     }
@@ -463,8 +465,10 @@ fn call(number: libc::c_long, args: [usize; 4]) -> Result<usize, i32> {
     // call and are valid for the given system call.
     let result = unsafe { libc::syscall(number, a, b, c, d) };
     if result < 0 {
-        // SAFETY: errno's location is valid in every thread; the parent stands still.
-        return Err(unsafe { *libc::__errno_location() });
+        return Err(
+            rustix::io::Errno::from_io_error(&io::Error::last_os_error())
+                .map_or(libc::EIO, rustix::io::Errno::raw_os_error),
+        );
     }
     Ok(result as usize)
 }
@@ -495,7 +499,12 @@ fn become_command(launch: &Launch) -> Step {
         // SIGTTOU is blocked here, so that a background group may do this.
         call(
             libc::SYS_ioctl,
-            [terminal, libc::TIOCSPGRP as usize, arg((&raw const me).cast()), 0],
+            [
+                terminal,
+                libc::TIOCSPGRP as usize,
+                arg((&raw const me).cast()),
+                0,
+            ],
         )?;
     }
 
@@ -515,9 +524,16 @@ fn become_command(launch: &Launch) -> Step {
     if let Some(increment) = launch.nice {
         at(Stage::Nice);
         // The raw call answers 20 minus the niceness (getpriority(2)).
-        let current = 20 - call(libc::SYS_getpriority, [libc::PRIO_PROCESS as usize, 0, 0, 0])? as i32;
+        let current = 20
+            - call(
+                libc::SYS_getpriority,
+                [libc::PRIO_PROCESS as usize, 0, 0, 0],
+            )? as i32;
         let wanted = current.saturating_add(increment) as usize;
-        call(libc::SYS_setpriority, [libc::PRIO_PROCESS as usize, 0, wanted, 0])?;
+        call(
+            libc::SYS_setpriority,
+            [libc::PRIO_PROCESS as usize, 0, wanted, 0],
+        )?;
     }
     if let Some(mask) = launch.umask {
         call(libc::SYS_umask, [mask as usize, 0, 0, 0])?;
@@ -599,7 +615,10 @@ fn close_rest(keep: &[RawFd]) -> Step {
         }
     }
     for fd in keep {
-        call(libc::SYS_fcntl, [*fd as usize, libc::F_SETFD as usize, 0, 0])?;
+        call(
+            libc::SYS_fcntl,
+            [*fd as usize, libc::F_SETFD as usize, 0, 0],
+        )?;
     }
     Ok(())
 }

@@ -25,7 +25,9 @@ pub fn own() -> Option<PathBuf> {
     })?;
     let cgroups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let below = path.strip_prefix(root.trim_end_matches('/')).unwrap_or(path);
+    let below = path
+        .strip_prefix(root.trim_end_matches('/'))
+        .unwrap_or(path);
     Some(mount.join(below.trim_start_matches('/')))
 }
 
@@ -51,7 +53,12 @@ impl ControlGroup {
     /// # Errors
     /// When that is not allowed here.
     pub fn delegate(&self, uid: u32, gid: u32) -> io::Result<()> {
-        for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+        for file in [
+            "",
+            "cgroup.procs",
+            "cgroup.subtree_control",
+            "cgroup.threads",
+        ] {
             std::os::unix::fs::chown(self.path.join(file), Some(uid), Some(gid))?;
         }
         Ok(())

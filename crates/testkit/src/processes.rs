@@ -130,7 +130,9 @@ pub fn children(pid: i32) -> Vec<Seen> {
 #[must_use]
 pub fn carries(pid: i32, mark: &str) -> bool {
     ["cmdline", "environ"].iter().any(|file| {
-        of_any_thread(pid, file).windows(mark.len()).any(|part| part == mark.as_bytes())
+        of_any_thread(pid, file)
+            .windows(mark.len())
+            .any(|part| part == mark.as_bytes())
     })
 }
 

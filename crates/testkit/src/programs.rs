@@ -26,7 +26,13 @@ fn build_hostile() -> anyhow::Result<PathBuf> {
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--bin", "hostile", "--message-format=json"])
+        .args([
+            "build",
+            "--quiet",
+            "--bin",
+            "hostile",
+            "--message-format=json",
+        ])
         // From here, Cargo finds the workspace and its configuration.
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

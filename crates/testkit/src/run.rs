@@ -241,7 +241,10 @@ impl Capture {
     /// What came so far.
     #[must_use]
     pub fn so_far(&self) -> Vec<u8> {
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.bytes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Everything, once the stream is at its end.
@@ -353,13 +356,19 @@ impl Running<'_> {
     /// What came on standard output so far.
     #[must_use]
     pub fn stdout_so_far(&self) -> Vec<u8> {
-        self.stdout.as_ref().map(Capture::so_far).unwrap_or_default()
+        self.stdout
+            .as_ref()
+            .map(Capture::so_far)
+            .unwrap_or_default()
     }
 
     /// What came on standard error so far.
     #[must_use]
     pub fn stderr_so_far(&self) -> Vec<u8> {
-        self.stderr.as_ref().map(Capture::so_far).unwrap_or_default()
+        self.stderr
+            .as_ref()
+            .map(Capture::so_far)
+            .unwrap_or_default()
     }
 
     /// Whether it has ended.
@@ -415,14 +424,24 @@ impl Running<'_> {
                     .with_context(|| format!("reading {}", String::from_utf8_lossy(&text)))
             })
             .transpose()?;
-        Ok(Ended { status, stdout, stderr, raw, survivors, wards, forgotten_cgroups })
+        Ok(Ended {
+            status,
+            stdout,
+            stderr,
+            raw,
+            survivors,
+            wards,
+            forgotten_cgroups,
+        })
     }
 }
 
 /// Whether `text` occurs in `bytes`.
 #[must_use]
 pub fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|part| part == text.as_bytes())
+    bytes
+        .windows(text.len())
+        .any(|part| part == text.as_bytes())
 }
 
 /// A run that is over, with what there was at that moment.
@@ -469,10 +488,10 @@ impl Ended {
     /// What ward itself said, without what the command wrote to standard error.
     #[must_use]
     pub fn wards_words(&self) -> String {
-        self.err().lines().filter(|line| line.starts_with("ward: ")).fold(
-            String::new(),
-            |said, line| said + line + "\n",
-        )
+        self.err()
+            .lines()
+            .filter(|line| line.starts_with("ward: "))
+            .fold(String::new(), |said, line| said + line + "\n")
     }
 
     /// The report.
@@ -481,7 +500,11 @@ impl Ended {
     /// When there is none, or it is not one.
     pub fn report(&self) -> anyhow::Result<Report> {
         let raw = self.raw.clone().with_context(|| {
-            format!("there is no report; ward ended with {} and said: {}", self.status, self.err())
+            format!(
+                "there is no report; ward ended with {} and said: {}",
+                self.status,
+                self.err()
+            )
         })?;
         serde_json::from_value(raw).context("the report is not a report")
     }
@@ -502,7 +525,10 @@ impl Ended {
             wrong.push("the report has fields that the model does not know".to_owned());
         }
         if report.exit_status != code {
-            wrong.push(format!("the report says exit status {}", report.exit_status));
+            wrong.push(format!(
+                "the report says exit status {}",
+                report.exit_status
+            ));
         }
         self.complain(&wrong)?;
         Ok(report)
@@ -530,7 +556,9 @@ impl Ended {
             "{}\nward said: {}\nthe report: {}",
             wrong.join("\n"),
             self.wards_words(),
-            self.raw.as_ref().map_or_else(|| "none".to_owned(), |raw| format!("{raw:#}")),
+            self.raw
+                .as_ref()
+                .map_or_else(|| "none".to_owned(), |raw| format!("{raw:#}")),
         );
         Ok(())
     }
@@ -542,7 +570,9 @@ impl Ended {
 /// When none comes, or it is not one.
 pub fn await_report(path: &Path) -> anyhow::Result<Report> {
     // It is renamed into its place, so once it is there it is whole.
-    let text = wait_for(&format!("the report {}", path.display()), || std::fs::read(path).ok())?;
+    let text = wait_for(&format!("the report {}", path.display()), || {
+        std::fs::read(path).ok()
+    })?;
     serde_json::from_slice(&text).context("the report is not a report")
 }
 

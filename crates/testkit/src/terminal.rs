@@ -50,7 +50,15 @@ impl Terminal {
         grantpt(&master)?;
         unlockpt(&master)?;
         let device = ptsname(&master, Vec::new())?.into_string()?;
-        tcsetwinsize(&master, Winsize { ws_row: 50, ws_col: 500, ws_xpixel: 0, ws_ypixel: 0 })?;
+        tcsetwinsize(
+            &master,
+            Winsize {
+                ws_row: 50,
+                ws_col: 500,
+                ws_xpixel: 0,
+                ws_ypixel: 0,
+            },
+        )?;
 
         let mut starter = world.command_as(Who::Myself, world.hostile_program());
         starter
@@ -59,24 +67,40 @@ impl Terminal {
             .env("PS1", PROMPT)
             .env("TERM", "dumb");
         // Reading fails as long as nobody has the terminal open, so somebody has.
-        let slave = rustix::fs::open(device.as_str(), OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+        let slave = rustix::fs::open(
+            device.as_str(),
+            OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
         let child = starter.spawn().context("starting on a terminal")?;
 
         let master = File::from(master);
         let shown = Arc::new(Mutex::new(Vec::new()));
         let hung_up = Arc::new(AtomicBool::new(false));
         let reader = {
-            let (screen, sink, hung_up) = (master.try_clone()?, Arc::clone(&shown), Arc::clone(&hung_up));
+            let (screen, sink, hung_up) = (
+                master.try_clone()?,
+                Arc::clone(&shown),
+                Arc::clone(&hung_up),
+            );
             std::thread::spawn(move || watch(screen, &sink, &hung_up))
         };
         let pid = child.id();
         wait_until("the terminal to be taken", || {
-            std::fs::read_link(format!("/proc/{pid}/fd/0")).is_ok_and(|link| link == Path::new(&device))
+            std::fs::read_link(format!("/proc/{pid}/fd/0"))
+                .is_ok_and(|link| link == Path::new(&device))
                 && std::fs::read(format!("/proc/{pid}/cmdline"))
                     .is_ok_and(|line| !crate::run::contains(&line, "on-terminal"))
         })?;
         drop(slave);
-        Ok(Self { master: Some(master), child, shown, reader: Some(reader), hung_up, read: 0 })
+        Ok(Self {
+            master: Some(master),
+            child,
+            shown,
+            reader: Some(reader),
+            hung_up,
+            read: 0,
+        })
     }
 
     /// Starts an interactive bash with job control, and waits for its prompt.
@@ -95,7 +119,9 @@ impl Terminal {
     /// When the terminal is gone.
     pub fn send(&mut self, keys: &str) -> anyhow::Result<()> {
         let master = self.master.as_mut().context("hung up")?;
-        master.write_all(keys.as_bytes()).with_context(|| format!("typing {keys:?}"))
+        master
+            .write_all(keys.as_bytes())
+            .with_context(|| format!("typing {keys:?}"))
     }
 
     /// Types a line.
@@ -116,7 +142,9 @@ impl Terminal {
         let shown = &self.shown;
         let end = wait_for(&format!("`{text}` on the terminal"), || {
             let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-            let at = shown[from..].windows(text.len()).position(|part| part == text.as_bytes())?;
+            let at = shown[from..]
+                .windows(text.len())
+                .position(|part| part == text.as_bytes())?;
             Some(from + at + text.len())
         })
         .with_context(|| format!("shown: {:?}", self.shown()))?;
@@ -172,7 +200,12 @@ impl Terminal {
     /// When the terminal is gone.
     pub fn resize(&self, rows: u16, columns: u16) -> anyhow::Result<()> {
         let master = self.master.as_ref().context("hung up")?;
-        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
         Ok(tcsetwinsize(master, size)?)
     }
 
@@ -199,7 +232,10 @@ impl Terminal {
 
 fn watch(mut screen: File, sink: &Mutex<Vec<u8>>, hung_up: &AtomicBool) {
     let mut buffer = [0; 4096];
-    let a_moment = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+    let a_moment = Timespec {
+        tv_sec: 0,
+        tv_nsec: 20_000_000,
+    };
     while !hung_up.load(Ordering::Relaxed) {
         match poll(&mut [PollFd::new(&screen, PollFlags::IN)], Some(&a_moment)) {
             Ok(0) => continue,

@@ -42,10 +42,22 @@ pub struct Setting {
 
 /// Every combination of user and rung that there is.
 pub const SETTINGS: [Setting; 4] = [
-    Setting { who: Who::Myself, rung: Rung::Guardian },
-    Setting { who: Who::Myself, rung: Rung::Cgroup },
-    Setting { who: Who::Ordinary, rung: Rung::Guardian },
-    Setting { who: Who::Delegated, rung: Rung::Cgroup },
+    Setting {
+        who: Who::Myself,
+        rung: Rung::Guardian,
+    },
+    Setting {
+        who: Who::Myself,
+        rung: Rung::Cgroup,
+    },
+    Setting {
+        who: Who::Ordinary,
+        rung: Rung::Guardian,
+    },
+    Setting {
+        who: Who::Delegated,
+        rung: Rung::Cgroup,
+    },
 ];
 
 /// Whether the test runs as root.
@@ -57,21 +69,27 @@ pub fn is_root() -> bool {
 /// Those of [`SETTINGS`] that can be had here; says aloud which cannot.
 #[must_use]
 pub fn settings() -> Vec<Setting> {
-    SETTINGS.into_iter().filter(|setting| can_have(*setting)).collect()
+    SETTINGS
+        .into_iter()
+        .filter(|setting| can_have(*setting))
+        .collect()
 }
 
 /// Whether a setting can be had here; says aloud if not.
 #[must_use]
 pub fn can_have(setting: Setting) -> bool {
     let why_not = match setting {
-        Setting { who: Who::Ordinary | Who::Delegated, .. } if !is_root() => {
-            Some("only root can become somebody else")
+        Setting {
+            who: Who::Ordinary | Who::Delegated,
+            ..
+        } if !is_root() => Some("only root can become somebody else"),
+        Setting {
+            who: Who::Delegated,
+            ..
         }
-        Setting { who: Who::Delegated, .. } | Setting { rung: Rung::Cgroup, .. }
-            if !can_make_cgroups() =>
-        {
-            Some("no cgroup can be made here")
-        }
+        | Setting {
+            rung: Rung::Cgroup, ..
+        } if !can_make_cgroups() => Some("no cgroup can be made here"),
         _ => None,
     };
     if let Some(why) = why_not {
@@ -301,13 +319,19 @@ impl World {
     /// ward's own processes and the test.
     #[must_use]
     pub fn survivors(&self) -> Vec<Seen> {
-        self.everybody().into_iter().filter(|seen| !seen.is_wards_own()).collect()
+        self.everybody()
+            .into_iter()
+            .filter(|seen| !seen.is_wards_own())
+            .collect()
     }
 
     /// Processes of ward's own that are alive.
     #[must_use]
     pub fn wards(&self) -> Vec<Seen> {
-        self.everybody().into_iter().filter(Seen::is_wards_own).collect()
+        self.everybody()
+            .into_iter()
+            .filter(Seen::is_wards_own)
+            .collect()
     }
 
     fn everybody(&self) -> Vec<Seen> {

@@ -68,9 +68,14 @@ fn a_life_ends_by_itself() -> Result {
     let world = world()?;
     let mut words = world.hostile(&["mixed-tree", "10"]);
     words.insert(1, "--life=1".to_owned());
-    let mut child = world.command_as(Who::Myself, &words[0]).args(&words[1..]).spawn()?;
+    let mut child = world
+        .command_as(Who::Myself, &words[0])
+        .args(&words[1..])
+        .spawn()?;
     assert!(child.wait()?.success());
-    wait_until("everybody to end by himself", || world.survivors().is_empty())
+    wait_until("everybody to end by himself", || {
+        world.survivors().is_empty()
+    })
 }
 
 #[test]
@@ -130,7 +135,10 @@ fn cleaning_up_takes_its_time() -> Result {
     let mut pipe = child.stdout.take().context("no pipe")?;
     std::io::Read::read_to_string(&mut pipe, &mut said)?;
     assert!(child.wait()?.success());
-    assert!(said.starts_with("READY\nSTART\n") && said.ends_with("END\n"), "{said}");
+    assert!(
+        said.starts_with("READY\nSTART\n") && said.ends_with("END\n"),
+        "{said}"
+    );
     assert!(file.exists());
     Ok(())
 }
@@ -140,7 +148,9 @@ fn who_stops_himself_is_stopped_and_minded() -> Result {
     let world = world()?;
     let child = start(&world, &["stop-self"])?;
     let pid = child.id().cast_signed();
-    wait_until("it to be stopped", || look(pid).is_some_and(|seen| seen.state == 'T'))?;
+    wait_until("it to be stopped", || {
+        look(pid).is_some_and(|seen| seen.state == 'T')
+    })?;
     alive(&world, 2)?;
     kill(child)
 }
@@ -153,8 +163,14 @@ fn a_daemon_has_left_everything_but_the_mark() -> Result {
     assert!(child.wait()?.success());
     let daemon = alive(&world, 1)?.remove(0);
     let me = look(std::process::id().cast_signed()).context("no me")?;
-    ensure!(daemon.ppid != leader && daemon.session != me.session, "{daemon:?}");
-    ensure!(daemon.pid != daemon.session, "a daemon does not lead its session: {daemon:?}");
+    ensure!(
+        daemon.ppid != leader && daemon.session != me.session,
+        "{daemon:?}"
+    );
+    ensure!(
+        daemon.pid != daemon.session,
+        "a daemon does not lead its session: {daemon:?}"
+    );
     Ok(())
 }
 
@@ -171,7 +187,10 @@ fn a_pipe_is_held() -> Result {
     assert_eq!(child.wait()?.code(), Some(9));
     let holder = alive(&world, 1)?.remove(0);
     let pipe = child.stdout.take().context("no pipe")?;
-    let link = std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&pipe)))?;
+    let link = std::fs::read_link(format!(
+        "/proc/self/fd/{}",
+        std::os::fd::AsRawFd::as_raw_fd(&pipe)
+    ))?;
     assert_eq!(processes::descriptors_to(holder.pid, &link), [1]);
     Ok(())
 }
@@ -205,16 +224,28 @@ fn the_environment_is_empty() -> Result {
 
 #[test]
 fn its_own_user_may_not_look() -> Result {
-    let Some(setting) = settings().into_iter().find(|setting| setting.who == Who::Ordinary) else {
+    let Some(setting) = settings()
+        .into_iter()
+        .find(|setting| setting.who == Who::Ordinary)
+    else {
         return Ok(());
     };
     let world = world()?;
     let words = world.hostile(&["undumpable"]);
-    let child = world.command_as(setting.who, &words[0]).args(&words[1..]).spawn()?;
+    let child = world
+        .command_as(setting.who, &words[0])
+        .args(&words[1..])
+        .spawn()?;
     world.await_signatures(1)?;
     let look = format!("cat /proc/{}/environ", child.id());
-    let looked = world.command_as(setting.who, "/bin/sh").args(["-c", &look]).output()?;
-    ensure!(!looked.status.success() && looked.stdout.is_empty(), "{looked:?}");
+    let looked = world
+        .command_as(setting.who, "/bin/sh")
+        .args(["-c", &look])
+        .output()?;
+    ensure!(
+        !looked.status.success() && looked.stdout.is_empty(),
+        "{looked:?}"
+    );
     // Root may, and so the test finds it.
     alive(&world, 1)?;
     kill(child)
@@ -229,10 +260,17 @@ fn who_has_lost_its_first_thread_is_found() -> Result {
     let world = world()?;
     let mut child = world
         .command_as(Who::Myself, "python3")
-        .args(["-c", WITHOUT_ITS_FIRST_THREAD, &world.roll().to_string_lossy(), world.mark()])
+        .args([
+            "-c",
+            WITHOUT_ITS_FIRST_THREAD,
+            &world.roll().to_string_lossy(),
+            world.mark(),
+        ])
         .spawn()?;
     let pid = world.await_signatures(1)?[0];
-    wait_until("the first thread to end", || look(pid).is_some_and(|seen| seen.state == 'Z'))?;
+    wait_until("the first thread to end", || {
+        look(pid).is_some_and(|seen| seen.state == 'Z')
+    })?;
     let found = alive(&world, 1)?;
     assert_eq!((found[0].pid, found[0].is_zombie()), (pid, false));
     processes::signal_marked(pid, world.mark(), Signal::KILL);
@@ -251,7 +289,10 @@ fn the_user_is_another() -> Result {
     let child = start(&world, &["change-user"])?;
     world.await_signatures(1)?;
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
-    ensure!(status.contains("Uid:\t65534\t65534\t65534\t65534"), "{status}");
+    ensure!(
+        status.contains("Uid:\t65534\t65534\t65534\t65534"),
+        "{status}"
+    );
     kill(child)
 }
 
@@ -297,14 +338,21 @@ fn a_storm_runs_away_and_abates() -> Result {
     assert!(child.wait()?.success());
     let links = || -> Vec<i32> { world.survivors().into_iter().map(|seen| seen.pid).collect() };
     let first = wait_for("a link", || Some(links()).filter(|links| !links.is_empty()))?;
-    wait_until("other links", || links().iter().any(|link| !first.contains(link)))?;
-    wait_until("the end of the storm", || links().is_empty() && links().is_empty())
+    wait_until("other links", || {
+        links().iter().any(|link| !first.contains(link))
+    })?;
+    wait_until("the end of the storm", || {
+        links().is_empty() && links().is_empty()
+    })
 }
 
 #[test]
 fn a_flood_has_as_many_bytes_as_were_ordered() -> Result {
     let world = world()?;
-    assert_eq!(output(&world, &["flood", "1000003"])?.stdout.len(), 1_000_003);
+    assert_eq!(
+        output(&world, &["flood", "1000003"])?.stdout.len(),
+        1_000_003
+    );
     Ok(())
 }
 
@@ -312,11 +360,20 @@ fn a_flood_has_as_many_bytes_as_were_ordered() -> Result {
 fn lines_and_bytes_are_known_beforehand() -> Result {
     let world = world()?;
     let lines: String = (1..=3000).map(numbered_line).collect();
-    assert_eq!(String::from_utf8(output(&world, &["numbered-lines", "3000"])?.stdout)?, lines);
+    assert_eq!(
+        String::from_utf8(output(&world, &["numbered-lines", "3000"])?.stdout)?,
+        lines
+    );
 
     let both = output(&world, &["both-streams", "4"])?;
-    assert_eq!(String::from_utf8(both.stdout)?, numbered_line(1) + &numbered_line(3));
-    assert_eq!(String::from_utf8(both.stderr)?, numbered_line(2) + &numbered_line(4));
+    assert_eq!(
+        String::from_utf8(both.stdout)?,
+        numbered_line(1) + &numbered_line(3)
+    );
+    assert_eq!(
+        String::from_utf8(both.stderr)?,
+        numbered_line(2) + &numbered_line(4)
+    );
 
     let random = output(&world, &["random-bytes", "5", "300001", "200003"])?;
     assert!(random.stdout == random_bytes(5, 300_001) && random.stderr == random_bytes(6, 200_003));
@@ -333,9 +390,14 @@ fn the_spared_writer_counts_until_its_pipe_breaks() -> Result {
         .spawn()?;
     assert!(child.wait()?.success());
     let writer = alive(&world, 1)?.remove(0);
-    assert_eq!(processes::variable(writer.pid, "BUILD_ID").as_deref(), Some("dontKillMe"));
+    assert_eq!(
+        processes::variable(writer.pid, "BUILD_ID").as_deref(),
+        Some("dontKillMe")
+    );
     let first = beats(&file)?;
-    wait_until("another beat", || beats(&file).is_ok_and(|beat| beat > first))?;
+    wait_until("another beat", || {
+        beats(&file).is_ok_and(|beat| beat > first)
+    })?;
     drop(child);
     wait_until("the pipe to break", || beats(&file).is_err())
 }
@@ -345,14 +407,20 @@ fn every_setting_is_what_it_says() -> Result {
     for setting in settings() {
         let world = world()?;
         let words = world.hostile(&["linger"]);
-        let child = world.command_as(setting.who, &words[0]).args(&words[1..]).spawn()?;
+        let child = world
+            .command_as(setting.who, &words[0])
+            .args(&words[1..])
+            .spawn()?;
         world.await_signatures(1)?;
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
         let user = match setting.who {
             Who::Myself => rustix::process::getuid().as_raw(),
             Who::Ordinary | Who::Delegated => world.ordinary(),
         };
-        ensure!(status.contains(&format!("Uid:\t{user}\t{user}\t{user}\t{user}")), "{status}");
+        ensure!(
+            status.contains(&format!("Uid:\t{user}\t{user}\t{user}\t{user}")),
+            "{status}"
+        );
         if let Some(place) = world.cgroup_of(setting.who) {
             assert_eq!(place.members().len(), 1);
         }
@@ -397,7 +465,11 @@ fn a_terminal_has_job_control() -> Result {
     terminal.expect("Stopped")?;
     terminal.prompt()?;
     terminal.line("fg")?;
-    wait_until("the job to be in front", || terminal.foreground().is_ok_and(|group| group != terminal.leader()))?;
+    wait_until("the job to be in front", || {
+        terminal
+            .foreground()
+            .is_ok_and(|group| group != terminal.leader())
+    })?;
     terminal.send(INTERRUPT)?;
     terminal.prompt()?;
     assert_eq!(terminal.ask("echo ended $?")?, "ended 130");

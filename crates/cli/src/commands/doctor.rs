@@ -16,7 +16,11 @@ pub(crate) fn run(arguments: &DoctorArgs) -> Result<ExitCode, Failure> {
         println!("{text}");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("containment: {} ({})", diagnosis.rung.name(), diagnosis.because);
+    println!(
+        "containment: {} ({})",
+        diagnosis.rung.name(),
+        diagnosis.because
+    );
     for finding in &diagnosis.findings {
         let mark = if finding.works { "ok" } else { "no" };
         println!("  {mark}  {:<14} {}", finding.what, finding.detail);

@@ -52,7 +52,9 @@ fn spec(arguments: RunArgs) -> Result<Spec, Failure> {
                 &arguments.command,
                 &arguments.shell_path,
                 !arguments.no_prelude,
-                identity.as_ref().map(|identity| (identity.uid, identity.gid)),
+                identity
+                    .as_ref()
+                    .map(|identity| (identity.uid, identity.gid)),
             )?;
             Spec {
                 title: Some(step.title),
@@ -72,7 +74,9 @@ fn spec(arguments: RunArgs) -> Result<Spec, Failure> {
         .map(|limit| Rlimit {
             resource: limit.resource,
             soft: limit.soft,
-            hard: limit.hard.unwrap_or_else(|| hard_for(limit.resource, limit.soft)),
+            hard: limit
+                .hard
+                .unwrap_or_else(|| hard_for(limit.resource, limit.soft)),
         })
         .collect();
     spec.tree_limits = TreeLimits {
@@ -177,14 +181,21 @@ fn environment(
         std::env::vars_os().collect()
     };
     if let Some(user) = user {
-        for (key, value) in [("HOME", &user.home), ("USER", &user.name), ("LOGNAME", &user.name)] {
+        for (key, value) in [
+            ("HOME", &user.home),
+            ("USER", &user.name),
+            ("LOGNAME", &user.name),
+        ] {
             set(&mut environment, key.into(), value.into());
         }
     }
     for path in &arguments.env_file {
         let text = std::fs::read(path).map_err(|error| {
             Failure::usage(
-                format!("cannot read the environment file `{}`: {error}", path.display()),
+                format!(
+                    "cannot read the environment file `{}`: {error}",
+                    path.display()
+                ),
                 "--env-file takes a file of NAME=VALUE lines",
             )
         })?;
@@ -211,12 +222,22 @@ fn assign(
 ) -> Result<(), Failure> {
     let bytes = item.as_bytes();
     let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
-        Some(at) => (&bytes[..at], Some(OsString::from_vec(bytes[at + 1..].to_vec()))),
+        Some(at) => (
+            &bytes[..at],
+            Some(OsString::from_vec(bytes[at + 1..].to_vec())),
+        ),
         None => (bytes, std::env::var_os(item)),
     };
-    if name.is_empty() || name.iter().any(|byte| byte.is_ascii_whitespace() || *byte == 0) {
+    if name.is_empty()
+        || name
+            .iter()
+            .any(|byte| byte.is_ascii_whitespace() || *byte == 0)
+    {
         return Err(Failure::usage(
-            format!("{place}: `{}` does not name a variable", String::from_utf8_lossy(name)),
+            format!(
+                "{place}: `{}` does not name a variable",
+                String::from_utf8_lossy(name)
+            ),
             "write NAME=VALUE, without blanks in the name",
         ));
     }

@@ -52,7 +52,10 @@ impl LogFile {
         let unfinished = &mut self.unfinished[stream.min(1)];
         let mut text = std::mem::take(unfinished);
         text.extend_from_slice(bytes);
-        let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let end = text
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
         let rest = text.split_off(end);
         let mut stamped = Vec::with_capacity(text.len() + 64);
         for line in text.split_inclusive(|byte| *byte == b'\n') {

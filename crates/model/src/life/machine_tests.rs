@@ -39,8 +39,15 @@ fn a_quiet_life() {
         Event::TreeEmptied,
     ]);
     let outcome = life.outcome().expect("done");
-    assert_eq!((outcome.end, outcome.cause, outcome.forced), (OK, None, false));
-    assert!(!actions.iter().any(|a| matches!(a, Action::SignalTree(..) | Action::KillTree)));
+    assert_eq!(
+        (outcome.end, outcome.cause, outcome.forced),
+        (OK, None, false)
+    );
+    assert!(
+        !actions
+            .iter()
+            .any(|a| matches!(a, Action::SignalTree(..) | Action::KillTree))
+    );
     assert_eq!(actions.last(), Some(&Action::Finish));
 }
 
@@ -81,7 +88,10 @@ fn left_overs_climb_the_whole_ladder() {
     assert!(outcome.forced && !outcome.stopped_before_end);
     assert!(actions.contains(&Action::NameLeftOver));
     assert!(actions.contains(&Action::SignalTree(Signal::TERM, CauseKind::LeftOver)));
-    assert_eq!(actions.iter().filter(|a| **a == Action::KillTree).count(), 2);
+    assert_eq!(
+        actions.iter().filter(|a| **a == Action::KillTree).count(),
+        2
+    );
 }
 
 #[test]
@@ -89,7 +99,13 @@ fn a_second_request_skips_the_grace() {
     let (life, actions) = live(&[Event::Spawned, term(), term()]);
     assert_eq!(life.state(), State::Killing);
     assert!(actions.contains(&Action::KillTree));
-    assert_eq!(actions.iter().filter(|a| matches!(a, Action::SignalTree(..))).count(), 1);
+    assert_eq!(
+        actions
+            .iter()
+            .filter(|a| matches!(a, Action::SignalTree(..)))
+            .count(),
+        1
+    );
 }
 
 #[test]
@@ -109,7 +125,10 @@ fn a_first_request_while_left_overs_stop_is_a_first_request() {
 fn losing_the_front_keeps_the_grace_that_runs() {
     let lost = Event::StopRequested(StopRequest::FrontLost);
     let (life, actions) = live(&[Event::Spawned, term(), lost, lost]);
-    assert_eq!((life.state(), life.cause()), (State::Stopping, Some(CauseKind::FrontLost)));
+    assert_eq!(
+        (life.state(), life.cause()),
+        (State::Stopping, Some(CauseKind::FrontLost))
+    );
     assert!(!actions.contains(&Action::KillTree));
 }
 
@@ -139,7 +158,10 @@ fn the_signal_received_is_the_signal_sent_unless_another_was_chosen() {
     let (_, actions) = live(&[Event::Spawned, int]);
     assert!(actions.contains(&Action::SignalTree(Signal::INT, CauseKind::Requested)));
 
-    let mut life = Life::new(Policy { stop_signal: Some(Signal::HUP), ..policy() });
+    let mut life = Life::new(Policy {
+        stop_signal: Some(Signal::HUP),
+        ..policy()
+    });
     let mut actions = Vec::new();
     life.handle(Event::Spawned, &mut actions);
     life.handle(int, &mut actions);

@@ -13,5 +13,5 @@ mod outcome;
 mod table;
 
 pub use machine::{Action, Event, KILL_INTERVAL, Life, Policy, State, StopRequest, Timer};
-pub use table::table;
 pub use outcome::{CauseKind, End, Outcome};
+pub use table::table;

@@ -73,7 +73,10 @@ fn cell(state: State, event: Event) -> String {
     let mut life = life_in(state);
     // In a stop the leader may have ended before the tree is found empty.
     if event == Event::TreeEmptied && matches!(state, State::Stopping | State::Killing) {
-        life.handle(Event::LeaderExited(End::Exited { code: 0 }), &mut Vec::new());
+        life.handle(
+            Event::LeaderExited(End::Exited { code: 0 }),
+            &mut Vec::new(),
+        );
     }
     let mut actions = Vec::new();
     life.handle(event, &mut actions);

@@ -99,7 +99,10 @@ pub fn own_directory() -> Result<PathBuf, CgroupError> {
 fn usual_mount() -> Option<PathBuf> {
     USUAL_MOUNTS.into_iter().map(PathBuf::from).find(|path| {
         rustix::fs::statfs(path).is_ok_and(|stat| {
-            #[expect(clippy::unnecessary_cast, reason = "its type differs among architectures")]
+            #[expect(
+                clippy::unnecessary_cast,
+                reason = "its type differs among architectures"
+            )]
             let magic = stat.f_type as i64;
             magic == CGROUP2_MAGIC
         })
@@ -167,7 +170,9 @@ impl Cgroup {
     /// # Errors
     /// When it cannot be opened for writing.
     pub fn open_procs(&self) -> io::Result<File> {
-        File::options().write(true).open(self.path.join("cgroup.procs"))
+        File::options()
+            .write(true)
+            .open(self.path.join("cgroup.procs"))
     }
 
     /// Its `cgroup.events`, which polls with POLLPRI when it changes; late by up to 20 ms.
@@ -215,7 +220,6 @@ impl Cgroup {
 
     /// Stops all members from running, and waits up to `patience` until they do not run.
     /// Returns whether they all stand still. Thaws when the guard is dropped.
-    #[must_use]
     pub fn freeze(&self, patience: Duration) -> Frozen<'_> {
         let mut complete = false;
         if self.write("cgroup.freeze", "1").is_ok() {
@@ -289,8 +293,12 @@ impl Cgroup {
         let parent = self.path.parent().unwrap_or(&self.path);
         let path = self.path.join(file);
         if !path.exists() {
-            let available = fs::read_to_string(parent.join("cgroup.controllers")).unwrap_or_default();
-            if !available.split_ascii_whitespace().any(|name| name == controller) {
+            let available =
+                fs::read_to_string(parent.join("cgroup.controllers")).unwrap_or_default();
+            if !available
+                .split_ascii_whitespace()
+                .any(|name| name == controller)
+            {
                 return Err(CgroupError::NoController {
                     controller,
                     path: parent.to_owned(),
@@ -369,8 +377,12 @@ pub fn sweep(parent: &Path, prefix: &str, age: Duration) {
             .and_then(|name| name.to_str())
             .is_some_and(|name| name.starts_with(prefix));
         let old = || {
-            let modified = fs::metadata(&directory).and_then(|meta| meta.modified()).ok();
-            modified.and_then(|at| at.elapsed().ok()).is_some_and(|since| since > age)
+            let modified = fs::metadata(&directory)
+                .and_then(|meta| meta.modified())
+                .ok();
+            modified
+                .and_then(|at| at.elapsed().ok())
+                .is_some_and(|since| since > age)
         };
         // A directory with processes cannot be removed (rmdir: EBUSY).
         if ours && old() {

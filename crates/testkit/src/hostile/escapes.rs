@@ -77,7 +77,10 @@ fn start(body: &Body, escape: Escape, mood: &[&str]) -> anyhow::Result<()> {
             let mut step = vec!["stepping-stone", escape.name()];
             step.extend(mood);
             let status = body.again(&step)?.status()?;
-            anyhow::ensure!(status.success(), "the parent in between ended with {status}");
+            anyhow::ensure!(
+                status.success(),
+                "the parent in between ended with {status}"
+            );
         }
     }
     Ok(())
@@ -157,7 +160,10 @@ pub(super) fn change_user(body: &Body) -> anyhow::Result<ExitCode> {
 pub(super) fn sleepers(body: &Body, count: usize) -> anyhow::Result<ExitCode> {
     let mut steps = Vec::new();
     for _ in 0..count {
-        steps.push(body.again(&["stepping-stone", "daemon", "linger"])?.spawn()?);
+        steps.push(
+            body.again(&["stepping-stone", "daemon", "linger"])?
+                .spawn()?,
+        );
     }
     for mut step in steps {
         step.wait()?;
@@ -222,7 +228,9 @@ pub(super) fn fork_storm(
 ) -> anyhow::Result<ExitCode> {
     let storm = body.shorter(Duration::from_secs(seconds));
     for _ in 0..chains {
-        storm.again(&["link", &(LINKS / chains.max(1)).to_string()])?.spawn()?;
+        storm
+            .again(&["link", &(LINKS / chains.max(1)).to_string()])?
+            .spawn()?;
     }
     body.sign()?;
     if stay {
@@ -237,7 +245,11 @@ pub(super) fn link(body: &Body, links: u32) -> anyhow::Result<ExitCode> {
     // child of the one before, so none is.
     setsid()?;
     while !body.is_over() && links > 0 {
-        if body.again(&["link", &(links - 1).to_string()])?.spawn().is_ok() {
+        if body
+            .again(&["link", &(links - 1).to_string()])?
+            .spawn()
+            .is_ok()
+        {
             break;
         }
         // No more processes for now: those who are here will end.

@@ -109,8 +109,14 @@ pub(super) fn write_random_bytes(
     // Past the buffer of the standard library, in pieces of odd sizes, in turn.
     let (out, err) = (random_bytes(seed, out), random_bytes(seed + 1, err));
     let mut streams = [
-        (File::from(rustix::io::dup(rustix::stdio::stdout())?), out.as_slice()),
-        (File::from(rustix::io::dup(rustix::stdio::stderr())?), err.as_slice()),
+        (
+            File::from(rustix::io::dup(rustix::stdio::stdout())?),
+            out.as_slice(),
+        ),
+        (
+            File::from(rustix::io::dup(rustix::stdio::stderr())?),
+            err.as_slice(),
+        ),
     ];
     body.sign()?;
     let mut piece = 1;

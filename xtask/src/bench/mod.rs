@@ -1,0 +1,149 @@
+//! `cargo xtask bench`: ward beside its peers, and beside what the kernel itself can do.
+//!
+//! Everything is measured in one run, in rounds, each round in another order; what counts is
+//! a ratio within a round, never a figure alone.
+
+mod control;
+mod custody;
+mod latency;
+mod measure;
+mod memory;
+mod peers;
+mod processes;
+mod relay;
+mod results;
+mod setup;
+mod statistics;
+mod stop;
+mod table;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::cargo;
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Measure start, relay, stop and memory; the table goes to standard output
+    Run(Effort),
+    /// Keep the measuring process and end everything below it (started by `run`)
+    #[command(hide = true)]
+    Keep(Plan),
+    /// Measure (started by `keep`)
+    #[command(hide = true)]
+    Measure(Plan),
+}
+
+/// How much to measure.
+#[derive(Args, Clone)]
+pub(crate) struct Effort {
+    /// Measure everything this many times [default: 9, with --quick 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
+    /// Fewer rounds, less data, no tree of ten thousand
+    #[arg(long)]
+    quick: bool,
+    /// Write every figure to this file too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// What one of our processes tells the next.
+#[derive(Args, Clone)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    effort: Effort,
+    /// The program that is measured
+    #[arg(long)]
+    ward: PathBuf,
+    /// The program that makes the load
+    #[arg(long)]
+    load: PathBuf,
+    /// A directory for files, removed at the end
+    #[arg(long)]
+    work: Option<PathBuf>,
+    /// A control group for all, removed at the end
+    #[arg(long)]
+    group: Option<PathBuf>,
+}
+
+impl Plan {
+    /// The arguments that make another process follow this plan.
+    fn arguments(&self) -> Vec<std::ffi::OsString> {
+        let mut arguments = Vec::new();
+        let mut pair = |name: &str, value: Option<std::ffi::OsString>| {
+            if let Some(value) = value {
+                arguments.push(name.into());
+                arguments.push(value);
+            }
+        };
+        pair("--rounds", self.effort.rounds.map(|n| n.to_string().into()));
+        pair("--json", self.effort.json.clone().map(Into::into));
+        pair("--ward", Some(self.ward.clone().into()));
+        pair("--load", Some(self.load.clone().into()));
+        pair("--work", self.work.clone().map(Into::into));
+        pair("--group", self.group.clone().map(Into::into));
+        if self.effort.quick {
+            arguments.push("--quick".into());
+        }
+        arguments
+    }
+}
+
+pub(crate) fn main(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Run(effort) => {
+            // One by one: built together, the two would share the features of what they share,
+            // and the ward that is measured would not be the ward that is shipped.
+            let ward = cargo::build("ward", &["--release", "--package", "ward"])?;
+            let load = cargo::build(
+                "bench-load",
+                &["--release", "--package", "xtask", "--bin", "bench-load"],
+            )?;
+            custody::front(&Plan {
+                effort,
+                ward,
+                load,
+                work: None,
+                group: None,
+            })
+        }
+        Verb::Keep(plan) => custody::keep(plan),
+        Verb::Measure(plan) => measure::measure(&plan),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Reader {
+        #[command(flatten)]
+        plan: Plan,
+    }
+
+    #[test]
+    fn a_plan_survives_being_told() {
+        let plan = Plan {
+            effort: Effort {
+                rounds: Some(4),
+                quick: true,
+                json: Some("out file.json".into()),
+            },
+            ward: "/a/ward".into(),
+            load: "/a/load".into(),
+            work: Some("/tmp/w".into()),
+            group: None,
+        };
+        let told = [vec!["reader".into()], plan.arguments()].concat();
+        let read = Reader::try_parse_from(told).unwrap().plan;
+        assert_eq!(read.arguments(), plan.arguments());
+        assert_eq!(read.effort.rounds, Some(4));
+        assert!(read.effort.quick);
+        assert_eq!(read.group, None);
+    }
+}

@@ -1,0 +1,279 @@
+//! What a run found: tables for people, the same figures for programs, and the goals.
+
+use serde::Serialize;
+
+use super::setup::CALM;
+use super::statistics::Summary;
+use super::table::{Table, figure};
+
+/// All that a run found.
+#[derive(Serialize)]
+pub(super) struct Results {
+    pub(super) machine: Machine,
+    pub(super) latency: Vec<Latency>,
+    pub(super) relay: Vec<Relay>,
+    pub(super) stop: Vec<Stop>,
+    pub(super) memory: Vec<Memory>,
+    pub(super) goals: Vec<Goal>,
+    /// What could not be measured here, and why.
+    pub(super) missing: Vec<String>,
+}
+
+/// Where it was measured; absolute figures mean nothing elsewhere.
+#[derive(Serialize)]
+pub(super) struct Machine {
+    pub(super) processors: usize,
+    pub(super) kernel: String,
+    pub(super) rounds: u32,
+    /// The share of the processors that others used just before.
+    pub(super) busy_before: Option<f64>,
+}
+
+/// From the start of a wrapper around `true` until it is reaped.
+#[derive(Serialize)]
+pub(super) struct Latency {
+    pub(super) name: String,
+    pub(super) microseconds: Summary,
+    /// Of the bare command, within each round.
+    pub(super) of_bare: Option<f64>,
+}
+
+/// A producer's output through something into something.
+#[derive(Serialize)]
+pub(super) struct Relay {
+    pub(super) block: usize,
+    /// Where the output ends: `null`, `pipe`, `file`.
+    pub(super) sink: &'static str,
+    /// What it goes through: `nothing`, `cat`, `ward`.
+    pub(super) through: &'static str,
+    pub(super) megabytes_per_second: Summary,
+    /// CPU time of all but the producer, seconds per gigabyte.
+    pub(super) cpu_per_gigabyte: Option<f64>,
+    /// Throughput of that of `cat`, within each round.
+    pub(super) of_cat: Option<f64>,
+}
+
+/// From the stop signal until whoever got it is gone.
+#[derive(Serialize)]
+pub(super) struct Stop {
+    pub(super) size: u64,
+    pub(super) name: String,
+    pub(super) milliseconds: Summary,
+    /// Of the kernel's own mechanism, within each round.
+    pub(super) of_kernel: Option<f64>,
+    /// The most processes of the tree that were left in any round.
+    pub(super) survivors: usize,
+    /// In how many rounds whoever got the signal did not end by itself.
+    pub(super) hung: usize,
+}
+
+/// What our processes hold while a command runs.
+#[derive(Serialize)]
+pub(super) struct Memory {
+    pub(super) rung: &'static str,
+    pub(super) process: String,
+    pub(super) resident_kib: f64,
+    pub(super) proportional_kib: f64,
+}
+
+/// Something to reach.
+#[derive(Clone, Serialize)]
+pub(super) struct Goal {
+    pub(super) what: String,
+    pub(super) value: Option<f64>,
+    pub(super) bound: Bound,
+}
+
+/// Which side of a limit is good.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+    Below(f64),
+}
+
+impl Bound {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(limit) => value <= limit,
+            Self::AtLeast(limit) => value >= limit,
+            Self::Below(limit) => value < limit,
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::AtMost(limit) => format!("≤ {limit}"),
+            Self::AtLeast(limit) => format!("≥ {limit}"),
+            Self::Below(limit) => format!("< {limit}"),
+        }
+    }
+}
+
+impl Goal {
+    fn verdict(&self) -> &'static str {
+        match self.value {
+            None => "not measured",
+            Some(value) if self.bound.holds(value) => "PASS",
+            Some(_) => "FAIL",
+        }
+    }
+}
+
+impl Results {
+    /// The compact text.
+    pub(super) fn text(&self) -> String {
+        let machine = &self.machine;
+        let mut parts = vec![format!(
+            "{} processors, Linux {}, {} rounds; {}",
+            machine.processors,
+            machine.kernel,
+            machine.rounds,
+            calm(machine.busy_before)
+        )];
+        parts.extend(self.latency_table());
+        parts.extend(self.relay_table());
+        parts.extend(self.stop_table());
+        parts.extend(self.memory_table());
+        parts.push(self.goal_table());
+        if !self.missing.is_empty() {
+            parts.push(format!("NOT MEASURED\n  {}", self.missing.join("\n  ")));
+        }
+        parts.join("\n\n")
+    }
+
+    fn latency_table(&self) -> Option<String> {
+        let mut table = Table::new(
+            "START TO EXIT of `true`, µs",
+            &["through", "p10", "p50", "p90", "× bare"],
+        );
+        for row in &self.latency {
+            table.row(vec![
+                row.name.clone(),
+                format!("{:.0}", row.microseconds.p10),
+                format!("{:.0}", row.microseconds.p50),
+                format!("{:.0}", row.microseconds.p90),
+                figure(row.of_bare),
+            ]);
+        }
+        (!self.latency.is_empty()).then(|| table.text())
+    }
+
+    fn relay_table(&self) -> Option<String> {
+        let mut table = Table::new(
+            "RELAY, MB/s, and CPU seconds per GB without the producer's own",
+            &[
+                "writes to, through",
+                "p10",
+                "p50",
+                "p90",
+                "× cat",
+                "CPU s/GB",
+            ],
+        );
+        for row in &self.relay {
+            table.row(vec![
+                format!("{} B {}, {}", row.block, row.sink, row.through),
+                format!("{:.0}", row.megabytes_per_second.p10),
+                format!("{:.0}", row.megabytes_per_second.p50),
+                format!("{:.0}", row.megabytes_per_second.p90),
+                figure(row.of_cat),
+                figure(row.cpu_per_gigabyte),
+            ]);
+        }
+        (!self.relay.is_empty()).then(|| table.text())
+    }
+
+    fn stop_table(&self) -> Option<String> {
+        let mut table = Table::new(
+            "STOP of a tree of mixed escapes, ms from SIGTERM until gone",
+            &[
+                "processes, by",
+                "p10",
+                "p50",
+                "p90",
+                "× kernel",
+                "survivors",
+                "hung",
+            ],
+        );
+        for row in &self.stop {
+            table.row(vec![
+                format!("{} {}", row.size, row.name),
+                figure(Some(row.milliseconds.p10)),
+                figure(Some(row.milliseconds.p50)),
+                figure(Some(row.milliseconds.p90)),
+                figure(row.of_kernel),
+                row.survivors.to_string(),
+                row.hung.to_string(),
+            ]);
+        }
+        (!self.stop.is_empty()).then(|| table.text())
+    }
+
+    fn memory_table(&self) -> Option<String> {
+        let mut table = Table::new(
+            "MEMORY while `sleep` runs, KiB",
+            &["rung, process", "Rss", "Pss"],
+        );
+        for row in &self.memory {
+            table.row(vec![
+                format!("{} {}", row.rung, row.process),
+                format!("{:.0}", row.resident_kib),
+                format!("{:.0}", row.proportional_kib),
+            ]);
+        }
+        (!self.memory.is_empty()).then(|| table.text())
+    }
+
+    fn goal_table(&self) -> String {
+        let mut table = Table::new("GOALS", &["what", "is", "should be", ""]);
+        for goal in &self.goals {
+            table.row(vec![
+                goal.what.clone(),
+                figure(goal.value),
+                goal.bound.text(),
+                goal.verdict().to_owned(),
+            ]);
+        }
+        table.text()
+    }
+}
+
+/// How far the figures can be trusted.
+fn calm(busy: Option<f64>) -> String {
+    match busy {
+        None => "how busy it was before is not known".to_owned(),
+        Some(busy) if busy > CALM => format!(
+            "{:.0} % busy with other work before: NOT CALM, measure again",
+            busy * 100.0
+        ),
+        Some(busy) => format!("{:.0} % busy with other work before", busy * 100.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_is_passed_failed_or_not_measured() {
+        for (value, bound, verdict) in [
+            (Some(1.0), Bound::AtMost(1.0), "PASS"),
+            (Some(1.01), Bound::AtMost(1.0), "FAIL"),
+            (Some(0.9), Bound::AtLeast(0.9), "PASS"),
+            (Some(0.89), Bound::AtLeast(0.9), "FAIL"),
+            (Some(4.0), Bound::Below(4.0), "FAIL"),
+            (Some(3.99), Bound::Below(4.0), "PASS"),
+            (None, Bound::Below(4.0), "not measured"),
+        ] {
+            let goal = Goal {
+                what: String::new(),
+                value,
+                bound,
+            };
+            assert_eq!(goal.verdict(), verdict, "{value:?} {}", bound.text());
+        }
+    }
+}
