@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use ward_testkit::programs::skipped;
 use ward_testkit::run::text;
 use ward_testkit::world;
@@ -127,7 +127,7 @@ fn no_command_or_two_of_them() -> Result {
             &["run", "--shell", "true", "--script", &script],
             &["--script"],
         ),
-        (&["rnu", "--", "true"], &["rnu", "run"]),
+        (&["runn", "--", "true"], &["runn", "run"]),
     ];
     let mut wrong = Vec::new();
     for (words, expected) in rows {
@@ -143,7 +143,7 @@ fn no_command_or_two_of_them() -> Result {
     Ok(())
 }
 
-/// All that is wrong is said at once, or at least the first thing, never a panic.
+/// A message like any other, and no panic.
 #[test]
 fn bytes_that_are_no_text() -> Result {
     use std::ffi::OsStr;
@@ -163,7 +163,7 @@ fn bytes_that_are_no_text() -> Result {
             .arg(OsStr::from_bytes(b"\xff\xfe"))
             .args(["--", "true"])
             .output()?;
-        refused_as(&output, &[option])?;
+        refused_as(&output, &[]).with_context(|| option)?;
     }
     Ok(())
 }

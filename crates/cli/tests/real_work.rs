@@ -96,8 +96,14 @@ impl<'w> Build<'w> {
     }
 }
 
-/// Every number as `#`: times, process ids, temporary names.
+/// Every number as `#`: times, process ids, temporary names. Without what cargo says when
+/// somebody else on the machine uses its cache at the same time.
 fn without_numbers(text: &str) -> String {
+    let text: String = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("Blocking waiting"))
+        .map(|line| format!("{line}\n"))
+        .collect();
     let mut shortened = String::new();
     for character in text.chars() {
         let number = character.is_ascii_digit() || (character == '.' && shortened.ends_with('#'));

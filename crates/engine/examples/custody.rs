@@ -5,6 +5,8 @@
 //! cargo run -p ward-engine --example custody -- 'echo hello; sleep 600 & exit 3'
 //! ```
 
+#![forbid(unsafe_code)]
+
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 

@@ -5,6 +5,9 @@
 //! signalled by a number that could have been reused: own children are not reaped
 //! meanwhile, and everybody else is held by a pidfd and only then looked up again.
 
+mod kill;
+mod tell;
+
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -13,30 +16,27 @@ use std::time::{Duration, Instant};
 use ward_model::cookie::Cookies;
 use ward_model::report;
 use ward_model::rung::{Rung, RungChoice};
-use ward_model::signal::Signal;
-use ward_model::spec::{KILL_PATIENCE, TreeLimits};
+use ward_model::spec::TreeLimits;
 use ward_sys::clock;
 use ward_sys::contain::cgroup::{self, Cgroup, CgroupError};
-use ward_sys::contain::process::{Process, Told, signal_own_child};
 use ward_sys::procfs::{self, Stat};
 
 use crate::error::EngineError;
+
+pub(crate) use tell::Watched;
 
 /// The name of every guardian process; by it an outer run knows that what is below one is
 /// told to stop by that one.
 pub(crate) const GUARDIAN_NAME: &std::ffi::CStr = c"ward-guardian";
 
-/// How long a freeze may take before members are told without it.
-const FREEZE_PATIENCE: Duration = Duration::from_millis(50);
-
 /// An empty cgroup of a run that is older than this has nobody who would remove it.
 const STALE: Duration = Duration::from_secs(60);
 
-/// Processes held by a descriptor at a time, well below the usual limit of 1024.
-const HELD: usize = 256;
-
 /// Descriptors of at most so many processes are searched for the run's pipes.
-const SEARCHED: usize = 64;
+const SEARCHED: usize = 16;
+
+/// Looking at a large tree may take this share of the time at most: one part in so many.
+const LOOK_SHARE: u32 = 8;
 
 /// A live member, as it was listed.
 #[derive(Debug, Clone)]
@@ -44,21 +44,6 @@ struct Member {
     stat: Stat,
     /// Below a nested guardian, which passes on what it is told.
     nested: bool,
-}
-
-/// A member that was told to stop and is still held, to see when it ends.
-#[derive(Debug)]
-pub(crate) struct Watched {
-    pub(crate) process: Process,
-    pub(crate) named: report::Process,
-}
-
-/// What telling gave.
-#[derive(Debug, Default)]
-pub(crate) struct Telling {
-    pub(crate) told: Vec<Watched>,
-    pub(crate) more: u64,
-    pub(crate) denied: Vec<report::Process>,
 }
 
 /// The tree of one run.
@@ -79,6 +64,10 @@ pub(crate) struct Tree {
     stop_ticks: Option<u64>,
     /// A process group that the terminal has told.
     terminal_told: Option<i32>,
+    /// When the whole tree may be looked at again.
+    next_look: Instant,
+    /// When own children may be killed again.
+    next_kill: Instant,
     kill_rounds: u32,
     unchanged: Option<(Vec<i32>, Instant)>,
 }
@@ -109,6 +98,8 @@ impl Tree {
             told: HashSet::new(),
             stop_ticks: None,
             terminal_told: None,
+            next_look: Instant::now(),
+            next_kill: Instant::now(),
             kill_rounds: 0,
             unchanged: None,
         };
@@ -315,11 +306,14 @@ impl Tree {
         if no_children && !populated {
             return true;
         }
-        if !self.spare {
+        let now = Instant::now();
+        if !self.spare || now < self.next_look {
             return false;
         }
         // Whether somebody is left who is not spared: proved by their being all named.
-        self.custody().is_empty() && self.only_spared_left()
+        let empty = self.custody().is_empty() && self.only_spared_left();
+        self.next_look = Instant::now() + now.elapsed() * LOOK_SHARE;
+        empty
     }
 
     /// Asked after everybody that could be seen was found to be spared: a process may have
@@ -369,206 +363,6 @@ impl Tree {
             ended_after: None,
             why: None,
         }
-    }
-
-    /// Sends `signal` once to every member that was born before the first telling, has not
-    /// been told, and is not told by a nested guardian.
-    pub(crate) fn tell(&mut self, signal: Signal) -> Telling {
-        let mut telling = Telling::default();
-        // While they stand still nobody forks: who is there is told, and who comes later
-        // was born to somebody who knows.
-        let cgroup = self.cgroup.clone();
-        let frozen = cgroup.as_ref().map(|cgroup| cgroup.freeze(FREEZE_PATIENCE));
-        let complete = frozen.as_ref().is_some_and(cgroup::Frozen::complete);
-        let stop_ticks = *self.stop_ticks.get_or_insert_with(now_ticks);
-        loop {
-            let fresh: Vec<Member> = self
-                .custody()
-                .into_iter()
-                .filter(|member| {
-                    !member.nested
-                        && member.stat.start_ticks <= stop_ticks
-                        && !self
-                            .told
-                            .contains(&(member.stat.pid, member.stat.start_ticks))
-                })
-                .collect();
-            if fresh.is_empty() {
-                break;
-            }
-            // Those that end before they can be held were told nothing, but are seen too.
-            self.told.extend(
-                fresh
-                    .iter()
-                    .map(|member| (member.stat.pid, member.stat.start_ticks)),
-            );
-            for batch in fresh.chunks(HELD) {
-                self.tell_batch(batch, signal, &mut telling);
-            }
-            if complete {
-                break;
-            }
-        }
-        telling
-    }
-
-    fn tell_batch(&mut self, batch: &[Member], signal: Signal, telling: &mut Telling) {
-        let held: Vec<_> = batch
-            .iter()
-            .filter_map(|member| {
-                let process = Process::hold(member.stat.pid)?;
-                (process.stat().start_ticks == member.stat.start_ticks).then_some(process)
-            })
-            .collect();
-        for process in held {
-            let stat = process.stat().clone();
-            let named = self.name(&stat, telling.told.len() < SEARCHED);
-            if self.terminal_told == Some(stat.pgrp) {
-                telling.told.push(Watched { process, named });
-                continue;
-            }
-            match process.signal(signal.number()) {
-                Told::Yes => {
-                    // A stopped process takes its signal only when it goes on.
-                    if stat.state == 'T' {
-                        let _ = process.signal(Signal::CONT.number());
-                    }
-                    if telling.told.len() < report::MAX_LISTED {
-                        telling.told.push(Watched { process, named });
-                    } else {
-                        telling.more += 1;
-                    }
-                }
-                Told::Gone => {}
-                Told::Denied => {
-                    let mut named = named;
-                    named.why = Some("not permitted to signal it".to_owned());
-                    telling.denied.push(named);
-                }
-            }
-        }
-    }
-
-    /// Takes note that the terminal sent the stop signal to this process group itself.
-    pub(crate) fn told_by_terminal(&mut self, group: i32) {
-        self.terminal_told = Some(group);
-    }
-
-    /// Sends `signal` to every member, for job control.
-    pub(crate) fn signal_all(&mut self, signal: Signal) {
-        for member in self.custody() {
-            if member.nested {
-                continue;
-            }
-            if let Some(process) = Process::hold(member.stat.pid)
-                && process.stat().start_ticks == member.stat.start_ticks
-            {
-                let _ = process.signal(signal.number());
-            }
-        }
-    }
-
-    /// Kills every member that can be killed. Returns whether those that are left cannot
-    /// be ended at all.
-    pub(crate) fn kill(&mut self) -> bool {
-        self.kill_rounds += 1;
-        if self.spare {
-            // Moves out of the cgroup who is to stay, before it is killed.
-            let _ = self.custody();
-        }
-        if let Some(cgroup) = &self.cgroup {
-            let _ = cgroup.kill();
-        }
-        let denied = self.kill_children();
-        if !denied.is_empty() {
-            self.kill_below(&denied);
-        }
-        self.is_stalled(!denied.is_empty())
-    }
-
-    /// Kills own children. Enough for the whole tree, one generation after the other: each
-    /// death hands its children to us, and nobody else can have taken a number that we
-    /// have not reaped.
-    pub(crate) fn kill_children(&mut self) -> Vec<i32> {
-        let mut denied = Vec::new();
-        for pid in procfs::children(own_pid()) {
-            if self.spare
-                && let Some(start) = self.spared.get(&pid)
-                && Stat::of(pid).is_some_and(|stat| stat.start_ticks == *start)
-            {
-                continue;
-            }
-            let Some(raw) = pid_of(pid) else { continue };
-            if signal_own_child(raw, Signal::KILL.number()) == Told::Denied {
-                denied.push(pid);
-            }
-        }
-        denied
-    }
-
-    /// Kills what is below children that cannot be killed.
-    fn kill_below(&mut self, denied: &[i32]) {
-        for member in self.custody() {
-            if denied.contains(&member.stat.pid) {
-                continue;
-            }
-            if let Some(process) = Process::hold(member.stat.pid)
-                && process.stat().start_ticks == member.stat.start_ticks
-            {
-                let _ = process.signal(Signal::KILL.number());
-            }
-        }
-    }
-
-    fn is_stalled(&mut self, any_denied: bool) -> bool {
-        /// Rounds of the kill before anybody counts as unkillable.
-        const ROUNDS: u32 = 10;
-        if self.kill_rounds < ROUNDS {
-            return false;
-        }
-        let left: Vec<i32> = self
-            .custody()
-            .iter()
-            .map(|member| member.stat.pid)
-            .collect();
-        if left.is_empty() {
-            return false;
-        }
-        let now = Instant::now();
-        match &self.unchanged {
-            Some((before, since)) if *before == left => {
-                let patience = if any_denied && self.cgroup.is_none() {
-                    KILL_PATIENCE / 10
-                } else {
-                    KILL_PATIENCE
-                };
-                now.duration_since(*since) >= patience
-            }
-            _ => {
-                self.unchanged = Some((left, now));
-                false
-            }
-        }
-    }
-
-    /// Who is left although everything was tried, and why.
-    pub(crate) fn survivors(&mut self) -> report::Listed {
-        let members = self.custody();
-        let mut listed = self.listed(&members);
-        for process in &mut listed.processes {
-            let state = Stat::of(process.pid).map_or('?', |stat| stat.state);
-            process.why = Some(if state == 'D' {
-                let place =
-                    procfs::waits_in(process.pid).unwrap_or_else(|| "the kernel".to_owned());
-                format!("uninterruptible, waits in {place}")
-            } else {
-                match process.uid {
-                    Some(uid) => format!("not permitted to kill it: it runs as user {uid}"),
-                    None => "not permitted to kill it".to_owned(),
-                }
-            });
-        }
-        listed
     }
 
     /// Who was spared, as far as they still live.

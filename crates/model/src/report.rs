@@ -13,7 +13,7 @@ use crate::signal::Signal;
 pub const FORMAT: &str = "ward-report/1";
 
 /// Lists longer than this are cut; the counts beside them stay exact.
-pub const MAX_LISTED: usize = 1000;
+pub const MAX_LISTED: usize = 256;
 
 /// The whole truth about one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -28,11 +28,20 @@ pub struct Stat {
     pub start_ticks: u64,
 }
 
+/// Reads a file of /proc, which is whole in one read, up to 4096 bytes.
+fn read_small(path: &str) -> io::Result<Vec<u8>> {
+    use rustix::fs::{Mode, OFlags};
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut bytes = Vec::with_capacity(4096);
+    rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))?;
+    Ok(bytes)
+}
+
 impl Stat {
     /// Reads it; `None` if there is no such process.
     #[must_use]
     pub fn of(pid: i32) -> Option<Self> {
-        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+        Self::parse(&read_small(&format!("/proc/{pid}/stat")).ok()?)
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
@@ -84,15 +93,11 @@ fn thread_count(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
-/// The longest command line that is kept, bytes.
-const MAX_COMMAND: usize = 4096;
-
 /// Its command line with single blanks between arguments, or its name in brackets if it
 /// has none (kernel threads, zombies); at most 4096 bytes, bytes that are not UTF-8 replaced.
 #[must_use]
 pub fn command_line(pid: i32, comm: &str) -> String {
-    let mut bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    bytes.truncate(MAX_COMMAND);
+    let mut bytes = read_small(&format!("/proc/{pid}/cmdline")).unwrap_or_default();
     while bytes.last() == Some(&0) {
         bytes.pop();
     }
@@ -118,7 +123,8 @@ pub fn environ(pid: i32) -> io::Result<Vec<u8>> {
 /// The user that it acts as, where that can be seen.
 #[must_use]
 pub fn effective_uid(pid: i32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let status = read_small(&format!("/proc/{pid}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     line.split_ascii_whitespace().nth(1)?.parse().ok()
 }

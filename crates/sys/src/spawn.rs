@@ -8,9 +8,12 @@
 //! Between clone and exec nothing may allocate, log, lock or panic: everything that the
 //! child needs is prepared by [`Launch::new`], and the child makes raw system calls only.
 
+mod birth;
+mod child;
+
 use std::ffi::{CString, NulError, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
@@ -19,6 +22,7 @@ use rustix::process::Pid;
 
 use crate::shared::SharedNumber;
 use crate::stage::Stage;
+use child::child_main;
 
 /// Descriptors that are handed to the child are first moved to or above this number, so
 /// that putting one in its place never overwrites another.
@@ -335,94 +339,6 @@ impl Launch {
     }
 }
 
-/// Being born into a cgroup: clone3(2), which the C library does not wrap.
-#[cfg(target_arch = "x86_64")]
-mod birth {
-    use std::io;
-    use std::mem::MaybeUninit;
-    use std::os::fd::{AsRawFd, BorrowedFd};
-
-    use crate::shared::SharedNumber;
-
-    /// linux/sched.h; the C library's binding of it is too narrow.
-    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-
-    /// As `clone(CLONE_VM | CLONE_VFORK)`, into the cgroup of `directory`.
-    ///
-    /// # Errors
-    /// As clone(2): EACCES outside a delegated cgroup, ENOSYS or EPERM in old containers.
-    pub(super) fn clone_into(
-        stack: &mut [MaybeUninit<u128>],
-        directory: BorrowedFd<'_>,
-        told: &SharedNumber,
-        entry: extern "C" fn(*mut libc::c_void) -> libc::c_int,
-        argument: *mut libc::c_void,
-    ) -> io::Result<libc::pid_t> {
-        // SAFETY: all zeroes are a valid `clone_args`.
-        let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-        args.flags = (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PARENT_SETTID) as u64
-            | CLONE_INTO_CGROUP;
-        args.parent_tid = told.address() as u64;
-        args.exit_signal = libc::SIGCHLD as u64;
-        args.stack = stack.as_mut_ptr() as u64;
-        args.stack_size = size_of_val(stack) as u64;
-        args.cgroup = directory.as_raw_fd() as u64;
-        let result: i64;
-        // SAFETY: in the parent the system call returns as any other, with rcx and r11 lost.
-        // The child begins after it with the same registers but on `stack`, whose end is
-        // aligned to 16 bytes, calls `entry`, which never returns, and so never sees our
-        // frame. CLONE_VFORK keeps this thread, and with it `stack`, here meanwhile.
-        unsafe {
-            std::arch::asm!(
-                "syscall",
-                "test rax, rax",
-                "jnz 2f",
-                "xor ebp, ebp",
-                "mov rdi, r13",
-                "call r12",
-                "ud2",
-                "2:",
-                inlateout("rax") libc::SYS_clone3 => result,
-                in("rdi") &raw const args,
-                in("rsi") size_of::<libc::clone_args>(),
-                in("r12") entry,
-                in("r13") argument,
-                lateout("rcx") _,
-                lateout("r11") _,
-            );
-        }
-        if result < 0 {
-            return Err(io::Error::from_raw_os_error(
-                i32::try_from(-result).unwrap_or(0),
-            ));
-        }
-        libc::pid_t::try_from(result).map_err(|_| io::Error::from_raw_os_error(libc::ERANGE))
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-mod birth {
-    use std::io;
-    use std::mem::MaybeUninit;
-    use std::os::fd::BorrowedFd;
-
-    use crate::shared::SharedNumber;
-
-    /// Not known how on this architecture: the caller joins by writing instead.
-    ///
-    /// # Errors
-    /// Always ENOSYS.
-    pub(super) fn clone_into(
-        _stack: &mut [MaybeUninit<u128>],
-        _directory: BorrowedFd<'_>,
-        _told: &SharedNumber,
-        _entry: extern "C" fn(*mut libc::c_void) -> libc::c_int,
-        _argument: *mut libc::c_void,
-    ) -> io::Result<libc::pid_t> {
-        Err(io::Error::from_raw_os_error(libc::ENOSYS))
-    }
-}
-
 fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<OsString> {
     if program.is_empty() || program.as_bytes().contains(&b'/') {
         return vec![program.to_owned()];
@@ -441,231 +357,6 @@ fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<OsString> {
             OsString::from_vec(file)
         })
         .collect()
-}
-
-/// The child, from clone to exec. Returns (and so exits) only on failure.
-extern "C" fn child_main(launch: *mut libc::c_void) -> libc::c_int {
-    // SAFETY: `start` passed a pointer to a `Launch` that it borrows until we are done.
-    let launch = unsafe { &*launch.cast::<Launch>() };
-    if let Err(errno) = become_command(launch) {
-        launch.errno.store(errno, Ordering::Release);
-    }
-    // Returning from here would run exit handlers of the memory that we borrow.
-    // SAFETY: exit_group has no preconditions; it ends this child only.
-    unsafe { libc::_exit(127) }
-}
-
-type Step = Result<(), i32>;
-
-/// One raw system call. The wrappers of the C library are avoided for calls that it makes
-/// process-wide among threads (setuid and its kin), as this child shares its memory.
-fn call(number: libc::c_long, args: [usize; 4]) -> Result<usize, i32> {
-    let [a, b, c, d] = args;
-    // SAFETY: each caller passes numbers, or pointers into `Launch`, that live through the
-    // call and are valid for the given system call.
-    let result = unsafe { libc::syscall(number, a, b, c, d) };
-    if result < 0 {
-        return Err(
-            rustix::io::Errno::from_io_error(&io::Error::last_os_error())
-                .map_or(libc::EIO, rustix::io::Errno::raw_os_error),
-        );
-    }
-    Ok(result as usize)
-}
-
-fn become_command(launch: &Launch) -> Step {
-    let at = |stage: Stage| launch.stage.store(stage as u32, Ordering::Release);
-    let arg = |pointer: *const libc::c_void| pointer as usize;
-
-    if let Some(procs) = &launch.cgroup_procs {
-        at(Stage::JoinCgroup);
-        let zero = b"0";
-        call(
-            libc::SYS_write,
-            [procs.as_raw_fd() as usize, arg(zero.as_ptr().cast()), 1, 0],
-        )?;
-    }
-
-    at(Stage::ProcessGroup);
-    let group = match launch.group {
-        Group::New | Group::NewForeground(_) => 0,
-        Group::Join(pid) => pid.as_raw_nonzero().get() as usize,
-    };
-    call(libc::SYS_setpgid, [0, group, 0, 0])?;
-    if let Group::NewForeground(stream) = launch.group {
-        at(Stage::Foreground);
-        let me = call(libc::SYS_getpid, [0; 4])? as libc::pid_t;
-        let terminal = launch.stdio[stream.min(2)].as_raw_fd() as usize;
-        // SIGTTOU is blocked here, so that a background group may do this.
-        call(
-            libc::SYS_ioctl,
-            [
-                terminal,
-                libc::TIOCSPGRP as usize,
-                arg((&raw const me).cast()),
-                0,
-            ],
-        )?;
-    }
-
-    at(Stage::Signals);
-    reset_dispositions()?;
-
-    if !launch.limits.is_empty() {
-        at(Stage::Limits);
-        for limit in &launch.limits {
-            let pair: [u64; 2] = [limit.soft, limit.hard];
-            call(
-                libc::SYS_prlimit64,
-                [0, limit.resource as usize, arg(pair.as_ptr().cast()), 0],
-            )?;
-        }
-    }
-    if let Some(increment) = launch.nice {
-        at(Stage::Nice);
-        // The raw call answers 20 minus the niceness (getpriority(2)).
-        let current = 20
-            - call(
-                libc::SYS_getpriority,
-                [libc::PRIO_PROCESS as usize, 0, 0, 0],
-            )? as i32;
-        let wanted = current.saturating_add(increment) as usize;
-        call(
-            libc::SYS_setpriority,
-            [libc::PRIO_PROCESS as usize, 0, wanted, 0],
-        )?;
-    }
-    if let Some(mask) = launch.umask {
-        call(libc::SYS_umask, [mask as usize, 0, 0, 0])?;
-    }
-    if let Some(credentials) = &launch.credentials {
-        at(Stage::Groups);
-        let groups = &credentials.groups;
-        call(
-            libc::SYS_setgroups,
-            [groups.len(), arg(groups.as_ptr().cast()), 0, 0],
-        )?;
-        at(Stage::Group);
-        let gid = credentials.gid as usize;
-        call(libc::SYS_setresgid, [gid, gid, gid, 0])?;
-        at(Stage::User);
-        let uid = credentials.uid as usize;
-        call(libc::SYS_setresuid, [uid, uid, uid, 0])?;
-    }
-    if let Some(directory) = &launch.directory {
-        at(Stage::Directory);
-        call(libc::SYS_chdir, [arg(directory.as_ptr().cast()), 0, 0, 0])?;
-    }
-
-    at(Stage::Descriptors);
-    for (place, fd) in launch.stdio.iter().enumerate() {
-        call(libc::SYS_dup3, [fd.as_raw_fd() as usize, place, 0, 0])?;
-    }
-    at(Stage::CloseRest);
-    close_rest(&launch.keep)?;
-
-    // From here on a signal that was sent to the command before it existed takes effect, and
-    // what it does is the command's own end.
-    at(Stage::Exec);
-    unblock_signals()?;
-    exec(launch)
-}
-
-/// Gives every signal its default disposition, so that no `nohup`, `&` or runtime above us
-/// leaves the command deaf. Handlers would fall at exec anyway; ignored signals would not.
-fn reset_dispositions() -> Step {
-    // struct kernel_sigaction of every architecture begins with the handler; zeroes are
-    // SIG_DFL, no flags, no restorer and an empty mask.
-    let default = [0usize; 8];
-    for signal in 1..=64 {
-        if signal == libc::SIGKILL || signal == libc::SIGSTOP {
-            continue;
-        }
-        call(
-            libc::SYS_rt_sigaction,
-            [signal as usize, default.as_ptr() as usize, 0, 8],
-        )?;
-    }
-    Ok(())
-}
-
-fn unblock_signals() -> Step {
-    let none = 0u64;
-    call(
-        libc::SYS_rt_sigprocmask,
-        [libc::SIG_SETMASK as usize, (&raw const none) as usize, 0, 8],
-    )
-    .map(drop)
-}
-
-/// Marks everything above standard error to be closed by exec, but what is to be kept.
-fn close_rest(keep: &[RawFd]) -> Step {
-    let all = call(
-        libc::SYS_close_range,
-        [3, u32::MAX as usize, libc::CLOSE_RANGE_CLOEXEC as usize, 0],
-    );
-    if all.is_err() {
-        // Before Linux 5.11. Ours are close-on-exec already; only foreign ones can leak,
-        // up to the limit that a process can have had.
-        for fd in 3..65536 {
-            let _ = call(
-                libc::SYS_fcntl,
-                [fd, libc::F_SETFD as usize, libc::FD_CLOEXEC as usize, 0],
-            );
-        }
-    }
-    for fd in keep {
-        call(
-            libc::SYS_fcntl,
-            [*fd as usize, libc::F_SETFD as usize, 0, 0],
-        )?;
-    }
-    Ok(())
-}
-
-/// Executes the first candidate that can be; the most telling failure otherwise
-/// (execvp(3): a file that exists but may not be executed outranks a missing one).
-fn exec(launch: &Launch) -> Step {
-    let envp = launch.envp.pointers.as_ptr() as usize;
-    let mut denied = None;
-    let mut last = libc::ENOENT;
-    for path in &launch.candidates {
-        let argv = launch.argv.pointers.as_ptr() as usize;
-        let Err(errno) = try_exec(path.as_ptr() as usize, argv, envp) else {
-            continue;
-        };
-        last = errno;
-        match errno {
-            libc::ENOEXEC => {
-                launch.script_argv[1].store(path.as_ptr().cast_mut(), Ordering::Release);
-                let script = launch.script_argv.as_ptr() as usize;
-                try_exec(SHELL.as_ptr() as usize, script, envp)?;
-            }
-            libc::EACCES => denied = Some(errno),
-            libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT => {}
-            _ => return Err(errno),
-        }
-    }
-    Err(denied.unwrap_or(last))
-}
-
-/// execve(2), with patience for a file that somebody is just finishing to write: a process
-/// that forked meanwhile may hold its descriptor for a moment after the writer closed it.
-fn try_exec(path: usize, argv: usize, envp: usize) -> Step {
-    for attempt in 1u32..=8 {
-        match call(libc::SYS_execve, [path, argv, envp, 0]) {
-            Err(libc::ETXTBSY) => {
-                let pause = libc::timespec {
-                    tv_sec: 0,
-                    tv_nsec: libc::c_long::from(attempt) * 2_000_000,
-                };
-                let _ = call(libc::SYS_nanosleep, [(&raw const pause) as usize, 0, 0, 0]);
-            }
-            Err(errno) => return Err(errno),
-            Ok(_) => return Ok(()),
-        }
-    }
-    Err(libc::ETXTBSY)
 }
 
 /// Whether `fd` is open, so that it can be kept for the child.

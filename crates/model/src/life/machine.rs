@@ -458,6 +458,11 @@ impl Life {
         for timer in [Timer::TimeLimit, Timer::IdleLimit, Timer::LeftOverGrace] {
             actions.push(Action::Disarm(timer));
         }
+        if self.policy.grace.is_zero() {
+            // Who has no time to clean up need not be asked to.
+            self.kill(actions);
+            return;
+        }
         actions.push(Action::SignalTree(signal, cause));
         actions.push(Action::Arm(Timer::Grace, self.policy.grace));
     }

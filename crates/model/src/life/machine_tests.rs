@@ -168,6 +168,20 @@ fn the_signal_received_is_the_signal_sent_unless_another_was_chosen() {
     assert!(actions.contains(&Action::SignalTree(Signal::HUP, CauseKind::Requested)));
 }
 
+#[test]
+fn without_grace_nobody_is_asked() {
+    let mut life = Life::new(Policy {
+        grace: Duration::ZERO,
+        ..policy()
+    });
+    let mut actions = Vec::new();
+    life.handle(Event::Spawned, &mut actions);
+    life.handle(term(), &mut actions);
+    assert_eq!(life.state(), State::Killing);
+    assert!(!actions.iter().any(|a| matches!(a, Action::SignalTree(..))));
+    assert!(actions.contains(&Action::KillTree));
+}
+
 fn any_end() -> impl Strategy<Value = End> {
     prop_oneof![
         any::<u8>().prop_map(|code| End::Exited { code }),

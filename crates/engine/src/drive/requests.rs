@@ -1,0 +1,133 @@
+//! What is asked of a run from outside: stops, signals to pass on, pauses.
+
+use std::time::Instant;
+
+use rustix::event::epoll;
+use ward_model::life::{CauseKind, Event, StopRequest};
+use ward_model::report::Sender;
+use ward_model::signal::Signal;
+use ward_model::wire::{FromGuardian, Origin, ToGuardian};
+use ward_sys::contain::process::signal_own_child;
+
+use super::{Drive, Host};
+use crate::control::Heard;
+use crate::custody::Terminal;
+use crate::notice;
+
+/// Two different signals within this time are one request: some callers send TERM and HUP
+/// together.
+const SAME_REQUEST: f64 = 0.1;
+
+impl Drive<'_> {
+    pub(super) fn on_line(&mut self) {
+        loop {
+            let heard = match &self.host {
+                Host::Guardian(line) if self.line_open => line.hear(),
+                Host::Guardian(_) | Host::Front(_) => return,
+            };
+            match heard {
+                Heard::Message(message) => self.on_message(message),
+                Heard::Nothing => return,
+                Heard::Gone => {
+                    self.front_lost();
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn front_lost(&mut self) {
+        self.line_open = false;
+        if let Host::Guardian(line) = &self.host {
+            let _ = epoll::delete(&self.epoll, line);
+        }
+        let now = Instant::now();
+        // The clock must not stand still for somebody who cannot continue it any more.
+        self.timers.resume(now);
+        self.custody
+            .account
+            .stop_asked(CauseKind::FrontLost, None, None, now);
+        self.events
+            .push_back(Event::StopRequested(StopRequest::FrontLost));
+    }
+
+    pub(super) fn on_message(&mut self, message: ToGuardian) {
+        let now = Instant::now();
+        match message {
+            ToGuardian::Stop {
+                signal,
+                sender,
+                origin,
+            } => self.stop_asked(signal, sender.as_ref(), origin, now),
+            ToGuardian::Forward { signal } => {
+                if let (Some(leader), None) = (self.custody.leader(), self.life.end()) {
+                    let _ = signal_own_child(leader, signal.number());
+                }
+            }
+            ToGuardian::Pause { stop_members } => {
+                self.timers.pause(now);
+                if stop_members {
+                    self.custody.tree.signal_all(Signal::STOP);
+                }
+            }
+            ToGuardian::Resume { continue_members } => {
+                self.timers.resume(now);
+                self.last_output = now;
+                if continue_members {
+                    self.custody.tree.signal_all(Signal::CONT);
+                }
+            }
+        }
+    }
+
+    pub(super) fn stop_asked(
+        &mut self,
+        signal: Signal,
+        sender: Option<&Sender>,
+        origin: Origin,
+        now: Instant,
+    ) {
+        let keyboard =
+            origin != Origin::Process && (signal == Signal::INT || signal == Signal::QUIT);
+        // The keyboard speaks to the command, which may well do something else than end.
+        if keyboard && origin == Origin::Terminal && self.life.end().is_none() {
+            return;
+        }
+        if keyboard {
+            self.keyboard_stop = Some(signal);
+        }
+        let last = self.custody.account.last_stop(now);
+        let again = last.is_some();
+        let account = &mut self.custody.account;
+        account.stop_asked(CauseKind::Requested, Some(signal), sender.cloned(), now);
+        if let Some((ago, Some(before))) = last
+            && before != signal
+            && ago < SAME_REQUEST
+        {
+            return;
+        }
+        let name = self.custody.spec.name();
+        let text = if again {
+            notice::again(signal)
+        } else {
+            let allowed = self.custody.spec.policy.grace;
+            notice::requested(&name, signal, sender, origin, allowed)
+        };
+        self.custody.notice(&text);
+        if let (Origin::Terminal, Terminal::Shared(group)) = (origin, self.custody.terminal) {
+            let group = group.as_raw_nonzero().get();
+            self.custody.tree.told_by_terminal(group);
+        }
+        self.events
+            .push_back(Event::StopRequested(StopRequest::Signal(signal)));
+    }
+
+    pub(super) fn tell_front(&self, message: &FromGuardian) {
+        match &self.host {
+            Host::Guardian(line) if self.line_open => {
+                line.say(message);
+            }
+            Host::Guardian(_) | Host::Front(_) => {}
+        }
+    }
+}

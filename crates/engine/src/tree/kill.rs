@@ -1,0 +1,166 @@
+//! Killing members until nobody is left who can be killed.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use ward_model::report;
+use ward_model::signal::Signal;
+use ward_model::spec::KILL_PATIENCE;
+use ward_sys::contain::cgroup::Cgroup;
+use ward_sys::contain::process::{Process, Told, signal_own_child};
+use ward_sys::procfs::{self, Stat};
+
+use super::{SEARCHED, Tree, own_pid, pid_of};
+
+impl Tree {
+    /// Who is about to be killed.
+    pub(crate) fn doomed(&mut self) -> report::Listed {
+        let Some(cgroup) = self.cgroup.clone() else {
+            return self.name_all();
+        };
+        // Only as many are looked at as are named: the kill must not wait for a large tree.
+        let pids = cgroup.members();
+        let mut listed = report::Listed::default();
+        for pid in pids.iter().take(report::MAX_LISTED) {
+            if let Some(stat) = Stat::of(*pid)
+                && !self.is_spared(&stat)
+            {
+                let search = listed.processes.len() < SEARCHED;
+                listed.processes.push(self.name(&stat, search));
+            }
+        }
+        let unseen = pids.len().saturating_sub(report::MAX_LISTED);
+        listed.count = (listed.processes.len() + unseen) as u64;
+        listed
+    }
+
+    /// Moves out of the cgroup who is to stay, before it is killed.
+    fn move_spared_out(&mut self) {
+        let Some(cgroup) = self.cgroup.clone() else {
+            return;
+        };
+        let asks = |tree: &Self, pid| {
+            let environ = procfs::environ(pid).ok()?;
+            tree.cookies.asks_to_stay(&environ)
+        };
+        if cgroup
+            .members()
+            .into_iter()
+            .any(|pid| asks(self, pid).is_some())
+        {
+            let _ = self.custody();
+        }
+    }
+
+    /// Kills every member that can be killed. Returns whether those that are left cannot
+    /// be ended at all.
+    pub(crate) fn kill(&mut self) -> bool {
+        self.kill_rounds += 1;
+        if self.spare {
+            self.move_spared_out();
+        }
+        if let Some(cgroup) = &self.cgroup {
+            let _ = cgroup.kill();
+        }
+        self.next_kill = Instant::now();
+        let denied = self.kill_children();
+        if !denied.is_empty() {
+            self.kill_below(&denied);
+        }
+        self.is_stalled(!denied.is_empty())
+    }
+
+    /// Kills own children. Enough for the whole tree, one generation after the other: each
+    /// death hands its children to us, and nobody else can have taken a number that we
+    /// have not reaped.
+    ///
+    /// In a cgroup that is only for those who have left it. With many children it takes its
+    /// time, and half of the time at most.
+    pub(crate) fn kill_children(&mut self) -> Vec<i32> {
+        let mut denied = Vec::new();
+        let now = Instant::now();
+        let populated = |cgroup: &Rc<Cgroup>| cgroup.populated().unwrap_or(false);
+        if now < self.next_kill || self.cgroup.as_ref().is_some_and(populated) {
+            return denied;
+        }
+        for pid in procfs::children(own_pid()) {
+            if self.spare
+                && let Some(start) = self.spared.get(&pid)
+                && Stat::of(pid).is_some_and(|stat| stat.start_ticks == *start)
+            {
+                continue;
+            }
+            let Some(raw) = pid_of(pid) else { continue };
+            if signal_own_child(raw, Signal::KILL.number()) == Told::Denied {
+                denied.push(pid);
+            }
+        }
+        self.next_kill = Instant::now() + now.elapsed();
+        denied
+    }
+
+    /// Kills what is below children that cannot be killed.
+    fn kill_below(&mut self, denied: &[i32]) {
+        for member in self.custody() {
+            if denied.contains(&member.stat.pid) {
+                continue;
+            }
+            if let Some(process) = Process::hold(member.stat.pid)
+                && process.stat().start_ticks == member.stat.start_ticks
+            {
+                let _ = process.signal(Signal::KILL.number());
+            }
+        }
+    }
+
+    fn is_stalled(&mut self, any_denied: bool) -> bool {
+        /// Rounds of the kill before anybody counts as unkillable.
+        const ROUNDS: u32 = 10;
+        if self.kill_rounds < ROUNDS {
+            return false;
+        }
+        let left: Vec<i32> = self
+            .custody()
+            .iter()
+            .map(|member| member.stat.pid)
+            .collect();
+        if left.is_empty() {
+            return false;
+        }
+        let now = Instant::now();
+        match &self.unchanged {
+            Some((before, since)) if *before == left => {
+                let patience = if any_denied && self.cgroup.is_none() {
+                    KILL_PATIENCE / 10
+                } else {
+                    KILL_PATIENCE
+                };
+                now.duration_since(*since) >= patience
+            }
+            _ => {
+                self.unchanged = Some((left, now));
+                false
+            }
+        }
+    }
+
+    /// Who is left although everything was tried, and why.
+    pub(crate) fn survivors(&mut self) -> report::Listed {
+        let members = self.custody();
+        let mut listed = self.listed(&members);
+        for process in &mut listed.processes {
+            let state = Stat::of(process.pid).map_or('?', |stat| stat.state);
+            process.why = Some(if state == 'D' {
+                let place =
+                    procfs::waits_in(process.pid).unwrap_or_else(|| "the kernel".to_owned());
+                format!("uninterruptible, waits in {place}")
+            } else {
+                match process.uid {
+                    Some(uid) => format!("not permitted to kill it: it runs as user {uid}"),
+                    None => "not permitted to kill it".to_owned(),
+                }
+            });
+        }
+        listed
+    }
+}

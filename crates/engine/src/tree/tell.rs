@@ -1,0 +1,138 @@
+//! Telling members to stop: each once, whoever they are and wherever they went.
+
+use std::time::Duration;
+
+use ward_model::report;
+use ward_model::signal::Signal;
+use ward_sys::contain::cgroup;
+use ward_sys::contain::process::{Process, Told};
+
+use super::{Member, SEARCHED, Tree, now_ticks};
+
+/// How long a freeze may take before members are told without it.
+const FREEZE_PATIENCE: Duration = Duration::from_millis(50);
+
+/// Processes held by a descriptor at a time, well below the usual limit of 1024.
+const HELD: usize = 256;
+
+/// A member that was told to stop and is still held, to see when it ends.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) process: Process,
+    pub(crate) named: report::Process,
+}
+
+/// What telling gave.
+#[derive(Debug, Default)]
+pub(crate) struct Telling {
+    pub(crate) told: Vec<Watched>,
+    pub(crate) more: u64,
+    pub(crate) denied: Vec<report::Process>,
+}
+
+impl Tree {
+    /// Sends `signal` once to every member that was born before the first telling, has not
+    /// been told, and is not told by a nested guardian.
+    pub(crate) fn tell(&mut self, signal: Signal) -> Telling {
+        let mut telling = Telling::default();
+        // While they stand still nobody forks: who is there is told, and who comes later
+        // was born to somebody who knows.
+        let cgroup = self.cgroup.clone();
+        let frozen = cgroup.as_ref().map(|cgroup| cgroup.freeze(FREEZE_PATIENCE));
+        let complete = frozen.as_ref().is_some_and(cgroup::Frozen::complete);
+        let stop_ticks = *self.stop_ticks.get_or_insert_with(now_ticks);
+        loop {
+            let fresh: Vec<Member> = self
+                .custody()
+                .into_iter()
+                .filter(|member| {
+                    !member.nested
+                        && member.stat.start_ticks <= stop_ticks
+                        && !self
+                            .told
+                            .contains(&(member.stat.pid, member.stat.start_ticks))
+                })
+                .collect();
+            if fresh.is_empty() {
+                break;
+            }
+            // Those that end before they can be held were told nothing, but are seen too.
+            self.told.extend(
+                fresh
+                    .iter()
+                    .map(|member| (member.stat.pid, member.stat.start_ticks)),
+            );
+            for batch in fresh.chunks(HELD) {
+                self.tell_batch(batch, signal, &mut telling);
+            }
+            if complete {
+                break;
+            }
+        }
+        telling
+    }
+
+    fn tell_batch(&mut self, batch: &[Member], signal: Signal, telling: &mut Telling) {
+        let held: Vec<_> = batch
+            .iter()
+            .filter_map(|member| {
+                let process = Process::hold(member.stat.pid)?;
+                (process.stat().start_ticks == member.stat.start_ticks).then_some(process)
+            })
+            .collect();
+        for process in held {
+            let stat = process.stat().clone();
+            let named = if telling.told.len() < report::MAX_LISTED {
+                self.name(&stat, telling.told.len() < SEARCHED)
+            } else {
+                report::Process {
+                    pid: stat.pid,
+                    ppid: stat.ppid,
+                    ..report::Process::default()
+                }
+            };
+            if self.terminal_told == Some(stat.pgrp) {
+                telling.told.push(Watched { process, named });
+                continue;
+            }
+            match process.signal(signal.number()) {
+                Told::Yes => {
+                    // A stopped process takes its signal only when it goes on.
+                    if stat.state == 'T' {
+                        let _ = process.signal(Signal::CONT.number());
+                    }
+                    if telling.told.len() < report::MAX_LISTED {
+                        telling.told.push(Watched { process, named });
+                    } else {
+                        telling.more += 1;
+                    }
+                }
+                Told::Gone => {}
+                Told::Denied => {
+                    let mut named = named;
+                    named.why = Some("not permitted to signal it".to_owned());
+                    telling.denied.push(named);
+                }
+            }
+        }
+    }
+
+    /// Takes note that the terminal sent the stop signal to this process group itself.
+    pub(crate) fn told_by_terminal(&mut self, group: i32) {
+        self.terminal_told = Some(group);
+    }
+
+    /// Sends `signal` to every member, for job control.
+    pub(crate) fn signal_all(&mut self, signal: Signal) {
+        for member in self.custody() {
+            if member.nested {
+                continue;
+            }
+            if let Some(process) = Process::hold(member.stat.pid)
+                && process.stat().start_ticks == member.stat.start_ticks
+            {
+                let _ = process.signal(signal.number());
+            }
+        }
+    }
+}
