@@ -40,6 +40,7 @@ pub(crate) struct Ward {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Run a command, with everything that it starts, in custody
+    #[command(long_about = RUN_ABOUT)]
     Run(Box<RunArgs>),
     /// Tell which containment this host gives, why, and what would give a better one
     Doctor(DoctorArgs),
@@ -75,7 +76,7 @@ Exit status:
   was not found; 2 for a mistake on the command line.";
 
 #[derive(Debug, Args)]
-#[command(long_about = RUN_ABOUT, after_help = RUN_EXAMPLES, override_usage = "\
+#[command(after_help = RUN_EXAMPLES, override_usage = "\
 ward run [OPTIONS] [--] COMMAND [ARG]...
        ward run [OPTIONS] --script FILE [ARG]...
        ward run [OPTIONS] --shell TEXT [ARG]...")]

@@ -80,11 +80,17 @@ fn counts(report: &Report, told: u64, cleaned_up: u64, killed: u64) -> Result {
     Ok(())
 }
 
+/// Who holds the pipes is searched for among the first few only: it takes long.
 fn holds_both(listed: &Listed) -> bool {
+    let both = ["stdout", "stderr"];
     listed
         .processes
-        .iter()
-        .all(|process| process.holds == ["stdout", "stderr"])
+        .first()
+        .is_some_and(|first| first.holds == both)
+        && listed
+            .processes
+            .iter()
+            .all(|process| process.holds.is_empty() || process.holds == both)
 }
 
 /// How many of `mixed-tree 60` take no notice of signals: every seventh.

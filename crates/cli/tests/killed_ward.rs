@@ -263,7 +263,6 @@ fn the_guardian_is_killed_in_a_flood() -> Result {
             processes::signal_marked(guardian, world.mark(), Signal::KILL);
         }
         let ended = running.finish()?;
-        let report = ended.judge(6)?;
         let got = ended.out();
         let wrong = got
             .lines()
@@ -271,10 +270,11 @@ fn the_guardian_is_killed_in_a_flood() -> Result {
             .position(|(got, sent)| got != sent);
         ensure!(
             got == lines,
-            "{} bytes instead of {}, first wrong line {wrong:?}; {report:#?}",
+            "{} bytes instead of {}, first wrong line {wrong:?}; {ended:#?}",
             got.len(),
             lines.len()
         );
+        ended.judge(6)?;
         Ok(())
     })
 }

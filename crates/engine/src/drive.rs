@@ -222,7 +222,11 @@ impl<'a> Drive<'a> {
         let rest = self
             .next_rest_end()
             .map(|end| end.saturating_duration_since(now));
-        [timer, look, rest].into_iter().flatten().min()
+        let kill = (self.life.state() == State::Killing)
+            .then(|| self.custody.tree.kill_owed_at())
+            .flatten()
+            .map(|at| at.saturating_duration_since(now));
+        [timer, look, rest, kill].into_iter().flatten().min()
     }
 
     /// The leader has ended, and so the tree may.
@@ -281,7 +285,9 @@ impl<'a> Drive<'a> {
     fn settle(&mut self) {
         loop {
             let now = Instant::now();
-            if self.awaits_emptiness() && now >= self.looked_at + LOOK {
+            let kill_due = self.life.state() == State::Killing
+                && self.custody.tree.kill_owed_at().is_some_and(|at| at <= now);
+            if kill_due || (self.awaits_emptiness() && now >= self.looked_at + LOOK) {
                 self.child_news = true;
             }
             if self.child_news {

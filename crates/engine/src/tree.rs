@@ -66,8 +66,9 @@ pub(crate) struct Tree {
     terminal_told: Option<i32>,
     /// When the whole tree may be looked at again.
     next_look: Instant,
-    /// When own children may be killed again.
+    /// When own children may be killed again, and whether that is owed to new ones.
     next_kill: Instant,
+    kill_owed: bool,
     kill_rounds: u32,
     unchanged: Option<(Vec<i32>, Instant)>,
 }
@@ -100,6 +101,7 @@ impl Tree {
             terminal_told: None,
             next_look: Instant::now(),
             next_kill: Instant::now(),
+            kill_owed: false,
             kill_rounds: 0,
             unchanged: None,
         };
@@ -308,6 +310,10 @@ impl Tree {
         }
         let now = Instant::now();
         if !self.spare || now < self.next_look {
+            return false;
+        }
+        // Once it is being killed, nobody who is to stay is in the cgroup any more.
+        if populated && self.kill_rounds > 0 {
             return false;
         }
         // Whether somebody is left who is not spared: proved by their being all named.

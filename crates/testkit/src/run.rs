@@ -1,6 +1,7 @@
 //! `ward run` from the outside: start it, signal it, read it, judge how it ended.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io::{Read, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
@@ -445,7 +446,6 @@ pub fn contains(bytes: &[u8], text: &str) -> bool {
 }
 
 /// A run that is over, with what there was at that moment.
-#[derive(Debug)]
 pub struct Ended {
     /// How ward ended.
     pub status: ExitStatus,
@@ -461,6 +461,30 @@ pub struct Ended {
     pub wards: Vec<Seen>,
     /// Cgroups that ward had made and not removed.
     pub forgotten_cgroups: Vec<PathBuf>,
+}
+
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ended")
+            .field("status", &self.status)
+            .field("stdout", &shortened(&self.stdout))
+            .field("stderr", &shortened(&self.stderr))
+            .field("raw", &self.raw)
+            .field("survivors", &self.survivors)
+            .field("wards", &self.wards)
+            .field("forgotten_cgroups", &self.forgotten_cgroups)
+            .finish()
+    }
+}
+
+/// The beginning of some output, as text.
+fn shortened(bytes: &[u8]) -> String {
+    const SHOWN: usize = 4000;
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
+    match bytes.len().checked_sub(SHOWN) {
+        Some(more @ 1..) => format!("{text}… and {more} bytes more"),
+        _ => text.into_owned(),
+    }
 }
 
 impl Ended {

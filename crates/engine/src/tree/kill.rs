@@ -1,7 +1,7 @@
 //! Killing members until nobody is left who can be killed.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ward_model::report;
 use ward_model::signal::Signal;
@@ -10,7 +10,10 @@ use ward_sys::contain::cgroup::Cgroup;
 use ward_sys::contain::process::{Process, Told, signal_own_child};
 use ward_sys::procfs::{self, Stat};
 
-use super::{SEARCHED, Tree, own_pid, pid_of};
+use super::{Tree, own_pid, pid_of};
+
+/// A pass over own children that takes no longer need not be paced.
+const BRIEF: Duration = Duration::from_millis(1);
 
 impl Tree {
     /// Who is about to be killed.
@@ -25,8 +28,7 @@ impl Tree {
             if let Some(stat) = Stat::of(*pid)
                 && !self.is_spared(&stat)
             {
-                let search = listed.processes.len() < SEARCHED;
-                listed.processes.push(self.name(&stat, search));
+                listed.processes.push(self.name(&stat, false));
             }
         }
         let unseen = pids.len().saturating_sub(report::MAX_LISTED);
@@ -74,13 +76,17 @@ impl Tree {
     /// death hands its children to us, and nobody else can have taken a number that we
     /// have not reaped.
     ///
-    /// In a cgroup that is only for those who have left it. With many children it takes its
-    /// time, and half of the time at most.
+    /// In a cgroup that is only for those who have left it. With many children it takes
+    /// time, and may take half of ours: the dead must be reaped meanwhile.
     pub(crate) fn kill_children(&mut self) -> Vec<i32> {
         let mut denied = Vec::new();
         let now = Instant::now();
         let populated = |cgroup: &Rc<Cgroup>| cgroup.populated().unwrap_or(false);
-        if now < self.next_kill || self.cgroup.as_ref().is_some_and(populated) {
+        if self.cgroup.as_ref().is_some_and(populated) {
+            return denied;
+        }
+        self.kill_owed = now < self.next_kill;
+        if self.kill_owed {
             return denied;
         }
         for pid in procfs::children(own_pid()) {
@@ -95,8 +101,14 @@ impl Tree {
                 denied.push(pid);
             }
         }
-        self.next_kill = Instant::now() + now.elapsed();
+        let took = now.elapsed();
+        self.next_kill = Instant::now() + if took > BRIEF { took } else { Duration::ZERO };
         denied
+    }
+
+    /// When new own children must be killed, if there are any that had to wait.
+    pub(crate) fn kill_owed_at(&self) -> Option<Instant> {
+        self.kill_owed.then_some(self.next_kill)
     }
 
     /// Kills what is below children that cannot be killed.
