@@ -1,11 +1,13 @@
 //! The command line: every verb, option, default and text of help.
 
 use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
+use ward_model::exit_code;
 use ward_model::quantity;
 use ward_model::signal::Signal;
 
@@ -14,14 +16,34 @@ pub(crate) fn parse() -> Ward {
     // Taking the description apart again would cost as much as making it: it is left to the
     // end of the process.
     let mut command = std::mem::ManuallyDrop::new(Ward::command());
-    let matches = match command.try_get_matches_from_mut(std::env::args_os()) {
-        Ok(matches) => std::mem::ManuallyDrop::new(matches),
-        Err(error) => error.exit(),
-    };
-    match Ward::from_arg_matches(&matches) {
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let arguments = parsed.and_then(|matches| {
+        let matches = std::mem::ManuallyDrop::new(matches);
+        Ward::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    });
+    match arguments {
         Ok(arguments) => arguments,
-        Err(error) => error.format(&mut command).exit(),
+        Err(error) if error.use_stderr() => refuse(&error),
+        Err(error) => error.exit(),
     }
+}
+
+/// Says what is wrong with the command line, as ward says everything, and ends.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing was begun, and nothing is left to do"
+)]
+fn refuse(error: &clap::Error) -> ! {
+    let rendered = error.render();
+    let text = if std::io::stderr().is_terminal() {
+        rendered.ansi().to_string()
+    } else {
+        rendered.to_string()
+    };
+    // The parser's own word for it, perhaps in colour.
+    let text = text.replacen("error:", "ward:", 1);
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    std::process::exit(i32::from(exit_code::USAGE))
 }
 
 /// Every process on a host ends exactly when it should, and never before.
@@ -82,7 +104,7 @@ ward run [OPTIONS] [--] COMMAND [ARG]...
        ward run [OPTIONS] --shell TEXT [ARG]...")]
 pub(crate) struct RunArgs {
     /// The command and its arguments; with --script or --shell, the script's arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND",
+    #[arg(trailing_var_arg = true, value_name = "COMMAND",
           value_hint = ValueHint::CommandWithArguments,
           required_unless_present_any = ["script", "shell"])]
     pub(crate) command: Vec<OsString>,

@@ -2,6 +2,7 @@
 //! status that is documented.
 
 use std::error::Error;
+use std::io::Write;
 use std::process::ExitCode;
 
 use ward_engine::EngineError;
@@ -37,9 +38,11 @@ impl Failure {
 
     /// Says it on standard error.
     pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("ward: {}", self.text);
+        // Where nobody can be told, the exit status still says it.
+        let mut stderr = std::io::stderr();
+        let _ = writeln!(stderr, "ward: {}", self.text);
         if let Some(hint) = &self.hint {
-            eprintln!("hint: {hint}");
+            let _ = writeln!(stderr, "ward: hint: {hint}");
         }
         ExitCode::from(self.code)
     }

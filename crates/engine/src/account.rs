@@ -63,6 +63,11 @@ impl Account {
         }
     }
 
+    /// When the run began.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
     fn since(&self, now: Instant) -> f64 {
         round(now.saturating_duration_since(self.started))
     }
@@ -197,6 +202,14 @@ impl Account {
         output: Output,
     ) -> Report {
         let mut told = std::mem::take(&mut self.told);
+        // Those that were too many to be watched one by one have ended before the kill, or are
+        // among those that it found.
+        let found = if outcome.forced { self.killed.count } else { 0 };
+        let ended = self.told_count.saturating_sub(found);
+        self.ended.count = self.ended.count.max(ended.min(self.told_count));
+        if told.count <= told.processes.len() as u64 {
+            self.ended.count = self.ended.processes.len() as u64;
+        }
         for process in &self.denied {
             told.push(process.clone());
         }

@@ -130,7 +130,9 @@ impl Line {
                         return Heard::Message(message);
                     }
                 }
-                Err(Errno::INTR) => {}
+                // The other side closed without having read all that we said; what it said
+                // before is still here.
+                Err(Errno::INTR | Errno::CONNRESET) => {}
                 Err(Errno::AGAIN) => return Heard::Nothing,
                 Err(_) => return Heard::Gone,
             }

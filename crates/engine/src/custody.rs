@@ -11,7 +11,7 @@ use ward_model::report;
 use ward_model::rung::RungChoice;
 use ward_model::spec::{Spec, Stdin};
 use ward_sys::Pid;
-use ward_sys::reap::{self, Status};
+use ward_sys::reap::{self, Reaped, Status};
 use ward_sys::shared::SharedNumber;
 use ward_sys::spawn::{self, Credentials, Group, Join, Launch, Limit, SpawnError, Surroundings};
 use ward_sys::stage::Stage;
@@ -57,6 +57,8 @@ pub(crate) struct Custody {
     /// How the leader ended, written down before it is reaped: whoever is killed then, the
     /// other half knows.
     leader_status: SharedNumber,
+    /// Not 0 once everybody has been told to stop.
+    told: SharedNumber,
     /// What the command gets; `None` once it has it.
     stdio: Option<[OwnedFd; 3]>,
     /// The command's side of its own terminal, which the guardian's session must take.
@@ -74,12 +76,12 @@ impl Custody {
         if spec.command.is_empty() {
             return Err(EngineError::NoCommand);
         }
-        if let Some(fd) = spec.keep_fds.iter().find(|fd| !spawn::is_open(**fd)) {
-            return Err(EngineError::KeepFd(*fd));
-        }
         let leader = SharedNumber::new().map_err(EngineError::system("share memory"))?;
+        let told = SharedNumber::new().map_err(EngineError::system("share memory"))?;
         let leader_status = SharedNumber::new().map_err(EngineError::system("share memory"))?;
         let run_id = new_run_id();
+        // Only one of a name: readers of an environment differ in which of two they take.
+        spec.environment.retain(|(name, _)| name != WARD_RUN_ID);
         spec.environment
             .push((OsString::from(WARD_RUN_ID), OsString::from(&run_id)));
         let cookies = Cookies::of_step(
@@ -146,6 +148,7 @@ impl Custody {
             reports_over_line: false,
             leader,
             leader_status,
+            told,
             stdio: Some(streams.stdio),
             session_terminal: streams.session_terminal,
             keyboard: streams.keyboard,
@@ -182,7 +185,8 @@ impl Custody {
             && (self.spec.best_effort || self.spec.tree_limits.controllers().next().is_none());
         let result = match result {
             Err(error) if may_do_without && is_about_cgroup(&error) => {
-                self.tree.fall_to_guardian(chain(&error));
+                let limits = self.spec.tree_limits;
+                self.tree.fall_to_guardian(chain(&error), &limits);
                 self.launch_once(None)
             }
             result => result,
@@ -259,15 +263,25 @@ impl Custody {
         .start(&self.leader)
     }
 
-    /// Writes down how the leader ended, if it has; to be called before anybody is reaped.
-    pub(crate) fn note_leader_status(&self) {
-        if let Some(number) = self
-            .leader()
-            .and_then(reap::peek)
-            .and_then(Status::to_number)
-        {
-            self.leader_status.set(number);
-        }
+    /// Takes the next child, and writes the leader's status down before it is taken.
+    pub(crate) fn reap(&self) -> Reaped {
+        reap::next(&mut |pid, status| {
+            if Some(pid) == self.leader()
+                && let Some(number) = status.to_number()
+            {
+                self.leader_status.set(number);
+            }
+        })
+    }
+
+    /// Whether everybody has been told to stop, by either half of the run.
+    pub(crate) fn has_told(&self) -> bool {
+        self.told.get() != 0
+    }
+
+    /// Writes down that everybody has been told.
+    pub(crate) fn note_told(&self) {
+        self.told.set(1);
     }
 
     /// How the leader ended, as it was written down.
@@ -309,6 +323,17 @@ impl Custody {
             undelivered_bytes: self.relay.undelivered(),
             log_lost_bytes: self.relay.log.as_ref().map_or(0, LogFile::lost),
         }
+    }
+}
+
+/// Checks, before we open anything ourselves, that the descriptors to keep are the caller's.
+///
+/// # Errors
+/// [`EngineError::KeepFd`] for one that is not open.
+pub(crate) fn check_kept(spec: &Spec) -> Result<(), EngineError> {
+    match spec.keep_fds.iter().find(|fd| !spawn::is_open(**fd)) {
+        Some(fd) => Err(EngineError::KeepFd(*fd)),
+        None => Ok(()),
     }
 }
 

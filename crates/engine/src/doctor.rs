@@ -107,7 +107,7 @@ fn subreaper_finding() -> Finding {
         };
         let _ = reap::wait_for_status(parent);
         loop {
-            match reap::next() {
+            match reap::next(&mut |_, _| {}) {
                 reap::Reaped::Child(_, Status::Exited(0)) => return Ok(()),
                 reap::Reaped::Child(..) => return Err("an orphan ended oddly".to_owned()),
                 reap::Reaped::NothingNew => std::thread::yield_now(),
@@ -222,7 +222,9 @@ fn try_to_join(made: &Cgroup) -> Result<(), String> {
 
 fn cgroup_advice(error: &CgroupError) -> &'static str {
     match error {
-        CgroupError::NotMounted => "mount cgroup2 (a unified or hybrid hierarchy)",
+        CgroupError::NotWanted | CgroupError::NotMounted => {
+            "mount cgroup2 (a unified or hybrid hierarchy)"
+        }
         CgroupError::NotVisible => "give the container its own cgroup namespace, writable",
         CgroupError::Io { .. } => {
             "run as root, or start ward in a delegated cgroup: `systemd-run --user --scope -p Delegate=yes …`"

@@ -21,13 +21,13 @@ use ward_model::signal::Signal;
 use ward_model::wire::FromGuardian;
 use ward_sys::Pid;
 use ward_sys::contain::subreaper;
-use ward_sys::reap::{self, Reaped, Status};
+use ward_sys::reap::{Reaped, Status};
 use ward_sys::signals::SignalSource;
 
 use crate::control::Line;
 use crate::custody::{Custody, Terminal};
 use crate::error::EngineError;
-use crate::front::Desk;
+use crate::front::{Asked, Desk};
 use crate::notice;
 
 pub(crate) use ending::Ended;
@@ -79,6 +79,10 @@ pub(crate) struct Drive<'a> {
     cgroup_watched: bool,
     /// Per source: when it was read last, and until when it rests.
     paces: Vec<flow::Pace>,
+    /// Per source: how much of it is still to be delivered once the tree is empty.
+    last_words: Vec<u64>,
+    /// The past moment that is being made up for.
+    moment: Option<Instant>,
 }
 
 impl<'a> Drive<'a> {
@@ -116,6 +120,8 @@ impl<'a> Drive<'a> {
             awaiting_room: Vec::new(),
             cgroup_watched: false,
             paces: Vec::new(),
+            last_words: Vec::new(),
+            moment: None,
         };
         drive.watch(drive.signals, SIGNALS, EventFlags::IN);
         if let Host::Guardian(line) = &drive.host {
@@ -150,15 +156,33 @@ impl<'a> Drive<'a> {
         self.run()
     }
 
-    /// Carries on a run whose guardian was killed.
-    pub(crate) fn run_from_middle(mut self) -> Ended {
+    /// Carries on a run whose guardian was killed, with what was asked of it so far.
+    pub(crate) fn run_from_middle(mut self, asked: &[Asked]) -> Ended {
         self.custody.account.guardian_lost = true;
+        let started = self.custody.account.started();
+        self.custody.tree.take_over(started.elapsed());
+        self.moment = Some(started);
         self.feed(Event::Spawned);
+        let replay = |drive: &mut Self, after_the_end: bool| {
+            for one in asked
+                .iter()
+                .filter(|one| one.after_the_end == after_the_end)
+            {
+                drive.moment = Some(one.at);
+                drive.on_message(one.message.clone(), one.at);
+                while let Some(event) = drive.events.pop_front() {
+                    drive.feed(event);
+                }
+            }
+        };
+        replay(&mut self, false);
         match (self.custody.leader(), self.custody.leader_status()) {
             (None, _) => self.leader_ended(End::Unknown),
             (Some(leader), Some(status)) => self.on_child(leader, status),
             (Some(_), None) => {}
         }
+        replay(&mut self, true);
+        self.moment = None;
         self.child_news = true;
         self.run()
     }
@@ -275,7 +299,7 @@ impl<'a> Drive<'a> {
                 }
             };
             for message in messages {
-                self.on_message(message);
+                self.on_message(message, Instant::now());
             }
         }
     }
@@ -293,7 +317,7 @@ impl<'a> Drive<'a> {
             if self.child_news {
                 self.child_news = false;
                 self.reap();
-                self.look(now);
+                self.look(Instant::now());
             }
             while let Some(timer) = self.timers.take_due(now) {
                 self.on_timer(timer, now);
@@ -314,11 +338,8 @@ impl<'a> Drive<'a> {
 
     fn reap(&mut self) {
         self.no_children = false;
-        if self.life.end().is_none() {
-            self.custody.note_leader_status();
-        }
         loop {
-            match reap::next() {
+            match self.custody.reap() {
                 Reaped::Child(pid, status) => self.on_child(pid, status),
                 Reaped::NothingNew => break,
                 Reaped::NoChildren => {
@@ -415,7 +436,7 @@ impl<'a> Drive<'a> {
     }
 
     fn perform(&mut self, action: Action) {
-        let now = Instant::now();
+        let now = self.moment.unwrap_or_else(Instant::now);
         match action {
             Action::Arm(timer, after) => self.timers.arm(timer, after, now),
             Action::Disarm(timer) => self.timers.disarm(timer),
@@ -424,6 +445,7 @@ impl<'a> Drive<'a> {
             Action::KillTree => self.kill(now),
             Action::DrainOutput => {
                 self.draining = true;
+                self.last_words = self.custody.relay.waiting();
                 for index in 0..self.custody.relay.sources.len() {
                     self.on_output(index);
                 }
@@ -447,7 +469,11 @@ impl<'a> Drive<'a> {
         if cause == CauseKind::LeftOver {
             self.custody.account.stop_asked(cause, None, None, now);
         }
+        if self.custody.has_told() {
+            return;
+        }
         let telling = self.custody.tree.tell(signal);
+        self.custody.note_told();
         for watched in &telling.told {
             self.watch(
                 &watched.process,

@@ -118,6 +118,9 @@ impl EngineError {
                 CgroupError::NoController { .. } | CgroupError::Busy { .. } => {
                     "start ward in a delegated cgroup (systemd-run --scope -p Delegate=yes …), or go on without the limit with --best-effort".to_owned()
                 }
+                CgroupError::NotWanted => {
+                    "leave --containment out, or go on without the limit with --best-effort".to_owned()
+                }
                 CgroupError::NotMounted | CgroupError::NotVisible | CgroupError::Io { .. } => {
                     "a limit of a whole tree needs a writable cgroup v2; --best-effort goes on without it"
                         .to_owned()

@@ -7,6 +7,7 @@
 use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use ward_model::report::{Report, Sender};
@@ -54,6 +55,9 @@ const HANDLED: [Signal; 12] = [
     Signal::WINCH,
 ];
 
+/// SIGXFSZ.
+const XFSZ: i32 = 25;
+
 /// Runs `spec` to its end in this process, which must be single-threaded, and its guardian.
 ///
 /// The report is written to `report`, if given, by the time this returns.
@@ -62,8 +66,15 @@ const HANDLED: [Signal; 12] = [
 /// [`EngineError`], when nothing was started, or when the end could not be learned.
 pub fn run(spec: Spec, report: Option<&Path>) -> Result<FrontEnd, EngineError> {
     let doing = EngineError::system;
+    crate::custody::check_kept(&spec)?;
+    // A limit on the size of files must not end us in the middle of a write (setrlimit(2)).
+    signals::ignore(XFSZ);
     // From here on no signal is lost: they wait until the front is ready for them.
-    let numbers = HANDLED.map(Signal::number);
+    let mut numbers = HANDLED.map(Signal::number).to_vec();
+    if signals::is_ignored(Signal::HUP.number()) {
+        // nohup(1): a hang-up is nobody's request.
+        numbers.retain(|number| *number != Signal::HUP.number());
+    }
     let signals = SignalSource::new(&numbers).map_err(doing("receive signals"))?;
     subreaper::become_subreaper().map_err(doing("become a subreaper"))?;
     let mut custody = Custody::prepare(spec, report)?;
@@ -90,6 +101,7 @@ pub fn run(spec: Spec, report: Option<&Path>) -> Result<FrontEnd, EngineError> {
     let mut desk = Desk::new(&mut custody);
     // Never taken apart: what follows is the end of the process, which is faster at it.
     let mut front = ManuallyDrop::new(Front {
+        asked: Vec::new(),
         custody,
         line,
         guardian,
@@ -111,6 +123,8 @@ pub(crate) struct Desk {
     settings: Option<SavedSettings>,
     typed: Vec<u8>,
     typing: bool,
+    /// Others in our pipeline write to the terminal too.
+    shares_output: bool,
 }
 
 impl Desk {
@@ -122,6 +136,8 @@ impl Desk {
             typing: keyboard.is_some() && terminal::is_terminal(rustix::stdio::stdin()),
             user,
             keyboard,
+            shares_output: !(terminal::is_terminal(rustix::stdio::stdout())
+                && terminal::is_terminal(rustix::stdio::stdin())),
             settings: None,
             typed: Vec::new(),
         };
@@ -134,7 +150,7 @@ impl Desk {
         if let (Some(user), None) = (&self.user, &self.settings)
             && terminal::in_foreground(user)
         {
-            self.settings = terminal::make_raw(user).ok();
+            self.settings = terminal::make_raw(user, self.shares_output).ok();
         }
         self.resize();
     }
@@ -274,8 +290,18 @@ fn describe(sender: signals::Sender) -> Sender {
     }
 }
 
+/// What was asked of a run, kept for the case that the guardian cannot answer for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) message: ToGuardian,
+    pub(crate) at: Instant,
+    /// The leader had ended by then.
+    pub(crate) after_the_end: bool,
+}
+
 /// The front's half of a run.
 struct Front {
+    asked: Vec<Asked>,
     custody: Custody,
     line: Line,
     guardian: Pid,
@@ -293,6 +319,13 @@ impl Front {
                     let begun = self.custody.leader().is_some();
                     desk.on_signal(received, begun, &mut |message| {
                         self.line.say(&message);
+                        if let ToGuardian::Stop { .. } = message {
+                            self.asked.push(Asked {
+                                message,
+                                at: Instant::now(),
+                                after_the_end: self.custody.leader_status().is_some(),
+                            });
+                        }
                     });
                 }
             }
@@ -345,10 +378,12 @@ impl Front {
     /// Takes children that ended: the guardian, and, where we are the first process of a
     /// container, whatever falls to us.
     fn reap(&mut self) {
-        while let Reaped::Child(pid, status) = reap::next() {
+        while let Reaped::Child(pid, status) = self.custody.reap() {
             let ended = !matches!(status, reap::Status::Stopped(_));
             if pid == self.guardian && ended {
+                // Who ends from now on is the run's, and its loop's to take.
                 self.guardian_gone = true;
+                return;
             }
         }
     }
@@ -393,7 +428,8 @@ impl Front {
     ) -> Result<FrontEnd, EngineError> {
         // So that an outer run leaves telling to us, as it would to a guardian.
         subreaper::set_name(guardian_name());
-        let ended = Drive::new(&mut self.custody, Host::Front(desk), signals)?.run_from_middle();
+        let ended =
+            Drive::new(&mut self.custody, Host::Front(desk), signals)?.run_from_middle(&self.asked);
         let end = FrontEnd {
             exit_status: ended.exit_status,
             die_of: ended.die_of,

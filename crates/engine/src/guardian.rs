@@ -12,15 +12,14 @@ use ward_model::wire::FromGuardian;
 use ward_sys::contain::subreaper;
 use ward_sys::fork::{forget_environment, let_go_of_everything_but};
 use ward_sys::pipe::{self, Moved};
-use ward_sys::reap::{self, Reaped};
-use ward_sys::signals::SignalSource;
+use ward_sys::signals::{SignalSource, ignore};
 use ward_sys::terminal;
 
 use crate::control::Line;
 use crate::custody::{Custody, Terminal, source_numbers};
 use crate::drive::{Drive, Ended, Host};
 use crate::error::EngineError;
-use crate::tree::GUARDIAN_NAME;
+use crate::tree::{DRAIN_NAME, GUARDIAN_NAME};
 
 /// Becomes the guardian of `custody` and never returns to the caller's code: the exit
 /// status of this process says nothing, the line says everything.
@@ -93,7 +92,9 @@ pub(crate) fn drain_on(custody: &Custody) -> ! {
     forget_environment();
     // The caller must see the end of its own streams now.
     let_go_of_everything_but(&keep);
-    subreaper::set_name(c"ward-drain");
+    subreaper::set_name(DRAIN_NAME);
+    // Orphans of the detached still fall to us: the kernel reaps them for us.
+    ignore(Signal::CHLD.number());
     let mut buffer = vec![0; 64 << 10];
     let mut sources: Vec<_> = custody
         .relay
@@ -118,8 +119,6 @@ pub(crate) fn drain_on(custody: &Custody) -> ! {
                     Ok(Moved::Bytes(_) | Moved::NotNow)
                 )
         });
-        // Orphans of the detached are still ours.
-        while let Reaped::Child(..) = reap::next() {}
     }
     quit()
 }

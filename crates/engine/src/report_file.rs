@@ -1,7 +1,7 @@
 //! The report's file: proved writable before the run, written whole or not at all.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,20 @@ impl ReportFile {
             let kind = meta.file_type();
             kind.is_fifo() || kind.is_char_device() || kind.is_socket()
         });
-        if special {
+        // A name for a descriptor of ours: what it is open on is written to, not replaced.
+        let descriptor = path.starts_with("/dev/fd")
+            || path.starts_with("/proc")
+            || ["/dev/stdin", "/dev/stdout", "/dev/stderr"]
+                .iter()
+                .any(|name| path == Path::new(name));
+        // What a link points to is replaced, not the link.
+        let resolved = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let path = if special || descriptor {
+            path
+        } else {
+            resolved.as_path()
+        };
+        if special || descriptor {
             return Ok(Self {
                 path: path.to_owned(),
                 draft: None,
@@ -61,11 +74,19 @@ impl ReportFile {
     pub(crate) fn write(mut self, report: &Report) -> io::Result<()> {
         let mut text = serde_json::to_vec_pretty(report)?;
         text.push(b'\n');
-        let written = self.file.write_all(&text);
         let Some(draft) = self.draft.take() else {
-            return written;
+            return self.file.write_all(&text);
         };
-        let placed = written.and_then(|()| fs::rename(&draft, &self.path));
+        // A guardian that was killed meanwhile may have begun to write, or have finished.
+        let written = self
+            .file
+            .set_len(0)
+            .and_then(|()| self.file.seek(SeekFrom::Start(0)))
+            .and_then(|_| self.file.write_all(&text));
+        let placed = written.and_then(|()| match fs::rename(&draft, &self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.path.exists() => Ok(()),
+            result => result,
+        });
         if placed.is_err() {
             let _ = fs::remove_file(&draft);
         }

@@ -134,7 +134,9 @@ pub fn prepare(
             }
         }
         Some(words) => {
-            let speaks_shell = is_shell(&words);
+            // After `-` or `--` a shell takes no more options, and so no `-c`.
+            let speaks_shell =
+                is_shell(&words) && !words.iter().any(|word| word == "-" || word == "--");
             command.extend(words);
             if prelude && speaks_shell {
                 command.extend(["-c".into(), source_with("")]);

@@ -29,6 +29,9 @@ pub(crate) use tell::Watched;
 /// told to stop by that one.
 pub(crate) const GUARDIAN_NAME: &std::ffi::CStr = c"ward-guardian";
 
+/// The name of a process that reads on for who was detached on purpose.
+pub(crate) const DRAIN_NAME: &std::ffi::CStr = c"ward-drain";
+
 /// An empty cgroup of a run that is older than this has nobody who would remove it.
 const STALE: Duration = Duration::from_secs(60);
 
@@ -64,6 +67,9 @@ pub(crate) struct Tree {
     stop_ticks: Option<u64>,
     /// A process group that the terminal has told.
     terminal_told: Option<i32>,
+    /// Where children may be ours that were there before the run: when it began, in clock
+    /// ticks since boot.
+    begun_ticks: Option<u64>,
     /// When the whole tree may be looked at again.
     next_look: Instant,
     /// When own children may be killed again, and whether that is owed to new ones.
@@ -99,6 +105,7 @@ impl Tree {
             told: HashSet::new(),
             stop_ticks: None,
             terminal_told: None,
+            begun_ticks: None,
             next_look: Instant::now(),
             next_kill: Instant::now(),
             kill_owed: false,
@@ -109,7 +116,7 @@ impl Tree {
         if choice == RungChoice::Exactly(Rung::Guardian) {
             tree.why_not_higher = Some("the guardian rung was asked for".to_owned());
             return match wanted {
-                Some(what) => tree.without_limit(what, best_effort, CgroupError::NotMounted),
+                Some(what) => tree.without_limit(what, best_effort, CgroupError::NotWanted),
                 None => Ok(tree),
             };
         }
@@ -180,15 +187,13 @@ impl Tree {
                     .push(format!("{what}: {}", chain(&source)));
             }
         }
-        // A tree over its memory is ended as one, not member by member.
-        if limits.memory_max.is_some() && self.limits_missing.is_empty() {
-            let _ = cgroup.set_limit("memory", "memory.oom.group", "0");
-        }
         Ok(())
     }
 
-    /// Gives the cgroup up, as a member could not join it.
-    pub(crate) fn fall_to_guardian(&mut self, why: String) {
+    /// Gives the cgroup up, as a member could not join it, and with it its limits.
+    pub(crate) fn fall_to_guardian(&mut self, why: String, limits: &TreeLimits) {
+        self.limits_missing
+            .extend(limits.controllers().map(|what| format!("{what}: {why}")));
         if let Some(cgroup) = self.cgroup.take() {
             cgroup.remove();
         }
@@ -241,6 +246,9 @@ impl Tree {
                 continue;
             }
             let Some(stat) = Stat::of(pid) else { continue };
+            if stat.ppid == me && self.is_stranger(&stat) {
+                continue;
+            }
             let below_guardian = nested || stat.comm.as_bytes() == GUARDIAN_NAME.to_bytes();
             queue.extend(
                 procfs::children(pid)
@@ -252,6 +260,21 @@ impl Tree {
             }
         }
         members
+    }
+
+    /// Takes over from a killed guardian: a tree that it froze goes on, and children that this
+    /// process had before the run are nobody's business.
+    pub(crate) fn take_over(&mut self, run_time: Duration) {
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.thaw();
+        }
+        let begun = clock::since_boot().saturating_sub(run_time);
+        self.begun_ticks = Some(ticks(begun));
+    }
+
+    fn is_stranger(&self, stat: &Stat) -> bool {
+        self.begun_ticks
+            .is_some_and(|begun| stat.start_ticks < begun)
     }
 
     /// Takes note of members that ask to stay, and moves them out of the cgroup. Returns
@@ -271,7 +294,9 @@ impl Tree {
             let cookie = procfs::environ(member.stat.pid)
                 .ok()
                 .and_then(|environ| self.cookies.asks_to_stay(&environ));
+            let drains = member.stat.comm.as_bytes() == DRAIN_NAME.to_bytes();
             let why = match (cookie, by_parent) {
+                _ if drains => "reads on for who was detached on purpose".to_owned(),
                 (Some(name), _) => format!("detached on purpose ({name})"),
                 (None, true) => format!(
                     "child of {}, which was detached on purpose",
@@ -309,25 +334,32 @@ impl Tree {
             return true;
         }
         let now = Instant::now();
-        if !self.spare || now < self.next_look {
+        if (!self.spare && self.begun_ticks.is_none()) || now < self.next_look {
             return false;
         }
         // Once it is being killed, nobody who is to stay is in the cgroup any more.
         if populated && self.kill_rounds > 0 {
             return false;
         }
-        // Whether somebody is left who is not spared: proved by their being all named.
         let empty = self.custody().is_empty() && self.only_spared_left();
         self.next_look = Instant::now() + now.elapsed() * LOOK_SHARE;
         empty
     }
 
-    /// Asked after everybody that could be seen was found to be spared: a process may have
-    /// been born meanwhile, so the kernel is asked once more.
+    /// Whether whoever is left is known to be spared. Finding nobody proves nothing (a tree
+    /// may fork faster than it is listed, or no descriptor may be left to list it by): each of
+    /// our children, even one that has ended, must be somebody that is known.
     fn only_spared_left(&self) -> bool {
-        self.list()
-            .iter()
-            .all(|member| self.is_spared(&member.stat))
+        let known = |pid: &i32| {
+            Stat::of(*pid).is_some_and(|stat| self.is_spared(&stat) || self.is_stranger(&stat))
+        };
+        let children = procfs::children(own_pid());
+        let inside = self
+            .cgroup
+            .as_ref()
+            .map(|cgroup| cgroup.members())
+            .unwrap_or_default();
+        !children.is_empty() && children.iter().all(known) && inside.iter().all(known)
     }
 
     /// Names members that are neither spared nor below `limit`.
@@ -351,7 +383,7 @@ impl Tree {
 
     fn name(&self, stat: &Stat, search: bool) -> report::Process {
         let holds = if search {
-            let files: Vec<_> = self.pipes.iter().map(|(_, file)| *file).collect();
+            let files: Vec<u64> = self.pipes.iter().map(|(_, (_, inode))| *inode).collect();
             procfs::holds_for_writing(stat.pid, &files)
                 .into_iter()
                 .map(|index| self.pipes[index].0.to_owned())
@@ -410,9 +442,14 @@ fn pid_of(pid: i32) -> Option<ward_sys::Pid> {
 }
 
 fn now_ticks() -> u64 {
-    let now = clock::since_boot();
-    let ticks = clock::ticks_per_second();
-    now.as_secs() * ticks + u64::from(now.subsec_nanos()) * ticks / 1_000_000_000
+    ticks(clock::since_boot())
+}
+
+/// A time since boot in the unit that processes are dated by.
+fn ticks(since_boot: Duration) -> u64 {
+    let per_second = clock::ticks_per_second();
+    since_boot.as_secs() * per_second
+        + u64::from(since_boot.subsec_nanos()) * per_second / 1_000_000_000
 }
 
 /// Seconds to the millisecond: reports are for people too.

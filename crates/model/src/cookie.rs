@@ -49,31 +49,24 @@ impl Cookies {
     /// environment is how strays hide.
     #[must_use]
     pub fn asks_to_stay(&self, environ: &[u8]) -> Option<&'static str> {
-        for item in environ.split(|byte| *byte == 0) {
-            let Some(equals) = item.iter().position(|byte| *byte == b'=') else {
-                continue;
-            };
-            let (key, value) = (&item[..equals], &item[equals + 1..]);
-            if key == WARD_RUN_ID.as_bytes() {
-                if !self.is_ours(value) {
-                    return Some(WARD_RUN_ID);
-                }
-                continue;
-            }
-            for (name, given) in &self.foreign {
-                if key != name.as_bytes() {
-                    continue;
-                }
-                let changed = match given {
-                    Some(given) => given != value,
-                    None => value.eq_ignore_ascii_case(DONT_KILL_ME.as_bytes()),
-                };
-                if changed {
-                    return Some(name);
-                }
-            }
+        // The last value of a name is the one that counts, as for getenv's usual writers.
+        let last = |name: &str| {
+            environ
+                .split(|byte| *byte == 0)
+                .filter_map(|item| item.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+                .next_back()
+        };
+        if last(WARD_RUN_ID).is_some_and(|value| !self.is_ours(value)) {
+            return Some(WARD_RUN_ID);
         }
-        None
+        self.foreign.iter().find_map(|(name, given)| {
+            let value = last(name)?;
+            let changed = match given {
+                Some(given) => given != value,
+                None => value.eq_ignore_ascii_case(DONT_KILL_ME.as_bytes()),
+            };
+            changed.then_some(*name)
+        })
     }
 
     fn is_ours(&self, value: &[u8]) -> bool {

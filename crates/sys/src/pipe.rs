@@ -42,6 +42,17 @@ pub fn waiting(fd: impl AsFd) -> u64 {
     rustix::io::ioctl_fionread(fd).unwrap_or(0)
 }
 
+/// Whether somebody can still write to what is read here.
+#[must_use]
+pub fn has_writers(fd: BorrowedFd<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    match poll(&mut fds, Some(&Timespec::default())) {
+        Ok(_) => !fds[0].revents().contains(PollFlags::HUP),
+        Err(_) => true,
+    }
+}
+
 /// What kind of thing a descriptor writes to: decides how bytes get there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {

@@ -6,7 +6,6 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// A process as `/proc/PID/stat` shows it.
@@ -176,23 +175,24 @@ pub fn all_pids() -> impl Iterator<Item = i32> {
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// Which of these files (device and inode) it holds open for writing. Empty where its
-/// descriptors cannot be seen (other users).
+/// Which of these pipes (by inode) it holds open for writing. Empty where its descriptors
+/// cannot be seen (other users).
+///
+/// Only links are read: to look at the files themselves could wait for a file system that
+/// is served by a process of the very tree.
 #[must_use]
-pub fn holds_for_writing(pid: i32, files: &[(u64, u64)]) -> Vec<usize> {
+pub fn holds_for_writing(pid: i32, pipes: &[u64]) -> Vec<usize> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return Vec::new();
     };
     let mut held = Vec::new();
     for entry in entries.flatten() {
-        let path: PathBuf = entry.path();
-        let Ok(target) = fs::metadata(&path) else {
-            continue;
-        };
-        let Some(index) = files
-            .iter()
-            .position(|file| *file == (target.dev(), target.ino()))
-        else {
+        let path = entry.path();
+        let inode = fs::read_link(&path).ok().and_then(|target| {
+            let text = target.to_str()?.strip_prefix("pipe:[")?;
+            text.strip_suffix(']')?.parse::<u64>().ok()
+        });
+        let Some(index) = pipes.iter().position(|pipe| Some(*pipe) == inode) else {
             continue;
         };
         // The mode of the link shows how the descriptor was opened: owner write bit.
@@ -252,7 +252,7 @@ mod tests {
         let me = i32::try_from(std::process::id()).expect("a pid");
         let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
         let stat = rustix::fs::fstat(&writer).expect("stat");
-        let file = [(stat.st_dev, stat.st_ino)];
+        let file = [stat.st_ino];
         assert_eq!(holds_for_writing(me, &file), [0]);
         drop(writer);
         assert!(holds_for_writing(me, &file).is_empty());

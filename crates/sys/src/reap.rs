@@ -1,7 +1,8 @@
 //! Learning of the end of children, and letting them go.
 
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, wait, waitid, waitpid};
+use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+use std::mem::MaybeUninit;
 
 /// How a child ended or stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,34 +67,44 @@ fn status_of(status: WaitStatus) -> Option<Status> {
     status.stopping_signal().map(Status::Stopped)
 }
 
-/// Takes the next child that ended or stopped, without waiting. Only the one loop that owns
-/// all children of this process may call it.
+/// Takes the next child that ended or stopped, without waiting. Before it is taken, `note` is
+/// told: should we be killed in between, whoever inherits our notes and our children has the
+/// one or the other. Only the one loop that owns all children of this process may call it.
 #[must_use]
-pub fn next() -> Reaped {
+pub fn next(note: &mut dyn FnMut(Pid, Status)) -> Reaped {
     loop {
-        match wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
-            Ok(Some((pid, status))) => match status_of(status) {
-                Some(status) => return Reaped::Child(pid, status),
-                None => continue,
-            },
-            Ok(None) => return Reaped::NothingNew,
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        let options = libc::WEXITED | libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: the buffer has the right type; nothing is taken.
+        let result = unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), options) };
+        if result != 0 {
+            match std::io::Error::last_os_error().raw_os_error() {
+                Some(libc::EINTR) => continue,
+                _ => return Reaped::NoChildren,
+            }
+        }
+        // SAFETY: zeroed, then filled; every bit pattern is valid.
+        let info = unsafe { info.assume_init() };
+        // SAFETY: waitid fills this field, or leaves it 0 if there is nothing to tell.
+        let pid = unsafe { info.si_pid() };
+        // SAFETY: as above.
+        let value = unsafe { info.si_status() };
+        let Some(pid) = Pid::from_raw(pid) else {
+            return Reaped::NothingNew;
+        };
+        let status = match info.si_code {
+            libc::CLD_EXITED => Status::Exited(u8::try_from(value & 0xff).unwrap_or(u8::MAX)),
+            libc::CLD_KILLED => Status::Signaled(value, false),
+            libc::CLD_DUMPED => Status::Signaled(value, true),
+            _ => Status::Stopped(value),
+        };
+        note(pid, status);
+        match waitpid(Some(pid), WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+            Ok(_) => return Reaped::Child(pid, status),
             Err(Errno::INTR) => {}
-            Err(_) => return Reaped::NoChildren,
+            Err(_) => return Reaped::NothingNew,
         }
     }
-}
-
-/// How this child ended, if it has, without taking it: it can be asked again, and by
-/// whoever inherits it should we be killed now.
-#[must_use]
-pub fn peek(pid: Pid) -> Option<Status> {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    let status = waitid(WaitId::Pid(pid), options).ok()??;
-    if let Some(code) = status.exit_status() {
-        return Some(Status::Exited(u8::try_from(code & 0xff).unwrap_or(u8::MAX)));
-    }
-    let signal = status.terminating_signal()?;
-    Some(Status::Signaled(signal, status.dumped()))
 }
 
 /// Waits for one child to end. `None` if it is not our child.
@@ -134,17 +145,23 @@ mod tests {
     }
 
     #[test]
-    fn peeking_takes_nothing() {
+    fn a_child_is_noted_before_it_is_taken() {
         let child = std::process::Command::new("sh")
             .args(["-c", "exit 7"])
             .spawn()
             .expect("sh");
         let pid = Pid::from_child(&child);
-        while peek(pid).is_none() {
-            std::thread::yield_now();
+        let mut noted = None;
+        loop {
+            match next(&mut |who, status| noted = Some((who, status))) {
+                Reaped::Child(who, status) => {
+                    assert_eq!((who, status), (pid, Status::Exited(7)));
+                    break;
+                }
+                Reaped::NothingNew => std::thread::yield_now(),
+                Reaped::NoChildren => panic!("the child was lost"),
+            }
         }
-        assert_eq!(peek(pid), Some(Status::Exited(7)));
-        assert_eq!(wait_for_status(pid), Some(Status::Exited(7)));
-        assert_eq!(peek(pid), None);
+        assert_eq!(noted, Some((pid, Status::Exited(7))));
     }
 }

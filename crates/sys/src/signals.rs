@@ -75,6 +75,9 @@ impl SignalSource {
         }
         // SAFETY: the set is initialised; a null old set is allowed.
         unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) };
+        // Whoever ignores it is not told of children, and their statuses are thrown away.
+        // SAFETY: SIG_DFL is a valid disposition.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
         // SAFETY: the set is initialised; -1 asks for a new descriptor.
         let fd =
             unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
@@ -113,6 +116,23 @@ impl AsFd for SignalSource {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Ignores a signal. What this process starts by [`crate::spawn`] does not.
+pub fn ignore(signal: i32) {
+    // SAFETY: SIG_IGN is a valid disposition for every signal that can be ignored; the call
+    // fails for the others.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// Whether a signal is ignored, as nohup(1) has HUP ignored for what it starts.
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: a null new action only asks; the buffer has the right type.
+    unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: zeroed, then filled; every bit pattern is valid.
+    unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
 /// Does to this process what `signal` does by default: end it, with that signal as its

@@ -36,14 +36,18 @@ pub fn in_foreground(terminal: impl AsFd) -> bool {
 #[derive(Debug)]
 pub struct SavedSettings(Termios);
 
-/// Turns every input and output processing off and returns the settings as they were.
+/// Turns every input processing off, and that of output unless it is to be kept, and returns
+/// the settings as they were.
 ///
 /// # Errors
 /// As tcsetattr(3).
-pub fn make_raw(terminal: impl AsFd) -> io::Result<SavedSettings> {
+pub fn make_raw(terminal: impl AsFd, keep_output: bool) -> io::Result<SavedSettings> {
     let saved = rustix::termios::tcgetattr(&terminal)?;
     let mut raw = saved.clone();
     raw.make_raw();
+    if keep_output {
+        raw.output_modes = saved.output_modes;
+    }
     rustix::termios::tcsetattr(&terminal, OptionalActions::Drain, &raw)?;
     Ok(SavedSettings(saved))
 }

@@ -59,7 +59,8 @@ impl Drive<'_> {
                 .relay
                 .sources
                 .iter()
-                .any(|source| source.fd().is_some()),
+                .filter_map(|source| source.fd())
+                .any(ward_sys::pipe::has_writers),
             report,
             line: match host {
                 Host::Guardian(line) if line_open => Some(line),

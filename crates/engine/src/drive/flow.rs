@@ -121,6 +121,9 @@ impl Drive<'_> {
         if moved > 0 {
             self.last_output = Instant::now();
         }
+        if let Some(words) = self.last_words.get_mut(index) {
+            *words = words.saturating_sub(moved as u64);
+        }
         match flow {
             Flow::Open => self.pace(index, moved),
             Flow::Blocked => {
@@ -149,7 +152,10 @@ impl Drive<'_> {
         if let Some(log) = &mut self.custody.relay.log
             && let Some(error) = log.take_failure()
         {
-            self.custody.say(&format!("the log is incomplete: {error}"));
+            let path = self.custody.spec.log.as_ref().map(|log| log.path.clone());
+            let log_name = path.unwrap_or_default().to_string_lossy().into_owned();
+            self.custody
+                .say(&format!("the log `{log_name}` is incomplete: {error}"));
         }
         self.check_output_end();
     }
@@ -170,7 +176,10 @@ impl Drive<'_> {
         let ended = relay.ended()
             || (self.draining
                 && relay.flushed()
-                && (0..relay.sources.len()).all(|index| relay.is_dry(index)));
+                && (0..relay.sources.len()).all(|index| {
+                    // Whoever still writes is no member, and may write for ever.
+                    relay.is_dry(index) || self.last_words.get(index) == Some(&0)
+                }));
         if ended {
             self.output_ended = true;
             self.custody.account.output_ended(Instant::now());

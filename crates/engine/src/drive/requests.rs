@@ -14,8 +14,8 @@ use crate::control::Heard;
 use crate::custody::Terminal;
 use crate::notice;
 
-/// Two different signals within this time are one request: some callers send TERM and HUP
-/// together.
+/// Signals within this time are one request: some callers send TERM and HUP together, and
+/// timeout(1) signals its child and then its own group.
 const SAME_REQUEST: f64 = 0.1;
 
 impl Drive<'_> {
@@ -26,7 +26,7 @@ impl Drive<'_> {
                 Host::Guardian(_) | Host::Front(_) => return,
             };
             match heard {
-                Heard::Message(message) => self.on_message(message),
+                Heard::Message(message) => self.on_message(message, Instant::now()),
                 Heard::Nothing => return,
                 Heard::Gone => {
                     self.front_lost();
@@ -51,8 +51,7 @@ impl Drive<'_> {
             .push_back(Event::StopRequested(StopRequest::FrontLost));
     }
 
-    pub(super) fn on_message(&mut self, message: ToGuardian) {
-        let now = Instant::now();
+    pub(super) fn on_message(&mut self, message: ToGuardian, now: Instant) {
         match message {
             ToGuardian::Stop {
                 signal,
@@ -97,12 +96,13 @@ impl Drive<'_> {
             self.keyboard_stop = Some(signal);
         }
         let last = self.custody.account.last_stop(now);
-        let again = last.is_some();
+        let again = last.is_some_and(|(_, signal)| signal.is_some());
         let account = &mut self.custody.account;
         account.stop_asked(CauseKind::Requested, Some(signal), sender.cloned(), now);
-        if let Some((ago, Some(before))) = last
-            && before != signal
-            && ago < SAME_REQUEST
+        // Who signals a process and then its group asks once; and a hang-up is no impatience,
+        // however many of them a closing terminal sends.
+        if let Some((ago, Some(_))) = last
+            && (ago < SAME_REQUEST || signal == Signal::HUP)
         {
             return;
         }

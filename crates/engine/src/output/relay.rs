@@ -228,6 +228,12 @@ impl Relay {
             .is_none_or(|fd| pipe::waiting(fd) == 0)
     }
 
+    /// What waits in each source.
+    pub(crate) fn waiting(&self) -> Vec<u64> {
+        let waiting = |source: &Source| source.fd.as_ref().map_or(0, pipe::waiting);
+        self.sources.iter().map(waiting).collect()
+    }
+
     /// Gives up what nobody reads and counts it.
     pub(crate) fn give_up(&mut self) {
         for index in 0..self.sources.len() {

@@ -96,6 +96,11 @@ impl Tree {
             {
                 continue;
             }
+            if self.begun_ticks.is_some()
+                && Stat::of(pid).is_none_or(|stat| self.is_stranger(&stat))
+            {
+                continue;
+            }
             let Some(raw) = pid_of(pid) else { continue };
             if signal_own_child(raw, Signal::KILL.number()) == Told::Denied {
                 denied.push(pid);

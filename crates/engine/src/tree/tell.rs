@@ -41,13 +41,14 @@ impl Tree {
         let frozen = cgroup.as_ref().map(|cgroup| cgroup.freeze(FREEZE_PATIENCE));
         let complete = frozen.as_ref().is_some_and(cgroup::Frozen::complete);
         let stop_ticks = *self.stop_ticks.get_or_insert_with(now_ticks);
+        let mut first = true;
         loop {
             let fresh: Vec<Member> = self
                 .custody()
                 .into_iter()
                 .filter(|member| {
                     !member.nested
-                        && member.stat.start_ticks <= stop_ticks
+                        && self.was_there(member, stop_ticks, first)
                         && !self
                             .told
                             .contains(&(member.stat.pid, member.stat.start_ticks))
@@ -68,8 +69,20 @@ impl Tree {
             if complete {
                 break;
             }
+            first = false;
         }
         telling
+    }
+
+    /// Whether a member was there at the stop. The clock of births is coarse (10 ms): once
+    /// somebody has been told, who was born in that very tick, or to somebody who knows,
+    /// belongs to a clean-up.
+    fn was_there(&self, member: &Member, stop_ticks: u64, first: bool) -> bool {
+        let born = member.stat.start_ticks;
+        if first {
+            return born <= stop_ticks;
+        }
+        born < stop_ticks && !self.told.iter().any(|(pid, _)| *pid == member.stat.ppid)
     }
 
     fn tell_batch(&mut self, batch: &[Member], signal: Signal, telling: &mut Telling) {

@@ -153,6 +153,9 @@ pub enum Action {
 /// How often the kill is repeated while members are left.
 pub const KILL_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Undelivered output is kept at least this long.
+const SHORTEST_DRAIN: Duration = Duration::from_secs(2);
+
 /// One attempt of one process tree.
 #[derive(Debug, Clone)]
 pub struct Life {
@@ -349,10 +352,10 @@ impl Life {
                 }
                 StopRequest::Signal(_) => {
                     self.hurried = true;
-                    actions.push(Action::Arm(Timer::DrainLimit, self.policy.grace));
+                    actions.push(Action::Arm(Timer::DrainLimit, self.drain_limit()));
                 }
                 StopRequest::FrontLost => {
-                    actions.push(Action::Arm(Timer::DrainLimit, self.policy.grace));
+                    actions.push(Action::Arm(Timer::DrainLimit, self.drain_limit()));
                 }
             },
             State::Done => {}
@@ -487,9 +490,15 @@ impl Life {
         // Without a stop the reader may take its time, as it could without ward; but a
         // stopped run must end even if nobody reads.
         if self.cause.is_some_and(|cause| cause != CauseKind::LeftOver) {
-            actions.push(Action::Arm(Timer::DrainLimit, self.policy.grace));
+            actions.push(Action::Arm(Timer::DrainLimit, self.drain_limit()));
         }
         actions.push(Action::DrainOutput);
+    }
+
+    /// How long undelivered output is kept: a reader deserves a moment even where the tree got
+    /// none.
+    fn drain_limit(&self) -> Duration {
+        self.policy.grace.max(SHORTEST_DRAIN)
     }
 
     fn finish(&mut self, actions: &mut Vec<Action>) {

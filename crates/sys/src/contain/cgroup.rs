@@ -23,6 +23,9 @@ pub enum CgroupError {
     /// No hierarchy of version 2 is mounted.
     #[error("no cgroup v2 hierarchy is mounted")]
     NotMounted,
+    /// It was not to be used.
+    #[error("a limit of the whole tree needs a cgroup, and the guardian rung was asked for")]
+    NotWanted,
     /// Our own place in it cannot be told.
     #[error("our own cgroup cannot be seen from here")]
     NotVisible,
@@ -242,6 +245,11 @@ impl Cgroup {
         }
     }
 
+    /// Lets members run again whom somebody else had frozen and could not thaw.
+    pub fn thaw(&self) {
+        let _ = self.write("cgroup.freeze", "0");
+    }
+
     /// Ends every member at once by SIGKILL, stopped and frozen ones and those of other users
     /// included. Kernels before 5.14 cannot; there the members are killed one by one.
     ///
@@ -384,9 +392,10 @@ pub fn sweep(parent: &Path, prefix: &str, age: Duration) {
                 .and_then(|at| at.elapsed().ok())
                 .is_some_and(|since| since > age)
         };
-        // A directory with processes cannot be removed (rmdir: EBUSY).
+        // A directory with processes, or with directories of a live run in it, cannot be
+        // removed (rmdir: EBUSY).
         if ours && old() {
-            remove_tree(&directory);
+            let _ = fs::remove_dir(&directory);
         }
     }
 }
@@ -409,6 +418,6 @@ impl Frozen<'_> {
 
 impl Drop for Frozen<'_> {
     fn drop(&mut self) {
-        let _ = self.cgroup.write("cgroup.freeze", "0");
+        self.cgroup.thaw();
     }
 }
