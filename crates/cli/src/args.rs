@@ -159,11 +159,11 @@ pub(crate) struct RunArgs {
     pub(crate) log: Option<PathBuf>,
 
     /// Add to the log instead of replacing it
-    #[arg(long, requires = "log", help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     pub(crate) log_append: bool,
 
     /// Put the time before each line of the log
-    #[arg(long, requires = "log", help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     pub(crate) timestamps: bool,
 
     /// Write a report in JSON to this file at the end

@@ -272,7 +272,7 @@ fn no_grace_is_no_grace() -> Result {
 fn whoever_asks_twice_does_not_wait() -> Result {
     for setting in settings() {
         // Another signal that follows at once, as some callers send them, is the same request.
-        for (second, when) in [(Signal::TERM, "START"), (Signal::INT, "cleaning 60")] {
+        for (second, when) in [(Signal::TERM, "cleaning 60"), (Signal::INT, "cleaning 60")] {
             let world = world!()?;
             let run = world.ward().setting(setting).options(FOREVER);
             let mut running = run
@@ -286,6 +286,29 @@ fn whoever_asks_twice_does_not_wait() -> Result {
             assert!(report.hurried && report.forced, "{setting:?}: {report:#?}");
             assert_eq!(report.stops.len(), 2);
         }
+    }
+    Ok(())
+}
+
+/// Who signals a process and then its group asks once, though ward hears it twice.
+#[test]
+fn an_echo_is_no_second_request() -> Result {
+    for setting in settings() {
+        let world = world!()?;
+        let run = world.ward().setting(setting).options(FOREVER);
+        let mut running = run
+            .hostile(&["cleanup", "0.3", &text(world.path("cleaned"))])
+            .start()?;
+        running.await_signatures(1)?;
+        running.signal(Signal::TERM)?;
+        running.await_stdout("START")?;
+        running.signal(Signal::TERM)?;
+        let report = running.finish()?.judge(STOPPED)?;
+        assert!(
+            !report.hurried && !report.forced,
+            "{setting:?}: {report:#?}"
+        );
+        assert!(world.path("cleaned").exists());
     }
     Ok(())
 }

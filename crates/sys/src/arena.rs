@@ -133,33 +133,71 @@ pub fn populate() {
 mod tests {
     use super::*;
 
+    /// The allocator with its contract kept: layouts are valid, and a block is used within
+    /// its size and freed once.
+    struct Block {
+        start: *mut u8,
+        size: usize,
+    }
+
+    fn layout(size: usize) -> Layout {
+        Layout::from_size_align(size, 8).expect("a layout")
+    }
+
+    impl Block {
+        fn new(size: usize) -> Self {
+            // SAFETY: the size is not zero.
+            let start = unsafe { Arena.alloc(layout(size)) };
+            Self { start, size }
+        }
+
+        fn zeroed(size: usize) -> Self {
+            // SAFETY: the size is not zero.
+            let start = unsafe { Arena.alloc_zeroed(layout(size)) };
+            Self { start, size }
+        }
+
+        fn bytes(&mut self) -> &mut [u8] {
+            // SAFETY: ours alone, and of this size.
+            unsafe { std::slice::from_raw_parts_mut(self.start, self.size) }
+        }
+
+        fn resize(&mut self, size: usize) {
+            // SAFETY: the layout is the one that it was made with; the size is not zero.
+            self.start = unsafe { Arena.realloc(self.start, layout(self.size), size) };
+            self.size = size;
+        }
+
+        fn free(self) {
+            // SAFETY: the layout is the one that it was made with.
+            unsafe { Arena.dealloc(self.start, layout(self.size)) };
+        }
+    }
+
     #[test]
     fn blocks_are_disjoint_and_grow() {
-        let layout = |size| Layout::from_size_align(size, 8).expect("a layout");
-        let arena = Arena;
-        // SAFETY: layouts are valid and blocks are used within their size.
-        unsafe {
-            let one = arena.alloc(layout(24));
-            let two = arena.alloc(layout(40));
-            assert!(two as usize >= one as usize + 24);
-            one.write_bytes(1, 24);
-            two.write_bytes(2, 40);
-            // The latest grows in place, an earlier one moves.
-            assert_eq!(arena.realloc(two, layout(40), 80), two);
-            let moved = arena.realloc(one, layout(24), 64);
-            assert_ne!(moved, one);
-            assert!((0..24).all(|index| *moved.add(index) == 1));
-            // What does not fit is the C library's, both ways.
-            let large = arena.alloc(layout(SIZE));
-            assert_eq!(Arena::offset(large), None);
-            large.write_bytes(3, SIZE);
-            let larger = arena.realloc(large, layout(SIZE), SIZE * 2);
-            assert_eq!(*larger, 3);
-            arena.dealloc(larger, layout(SIZE * 2));
-            // Zeroed memory is zero even where something was before.
-            arena.dealloc(moved, layout(64));
-            let zeroed = arena.alloc_zeroed(layout(64));
-            assert!((0..64).all(|index| *zeroed.add(index) == 0));
-        }
+        let mut one = Block::new(24);
+        let mut two = Block::new(40);
+        assert!(two.start as usize >= one.start as usize + 24);
+        one.bytes().fill(1);
+        two.bytes().fill(2);
+        // The latest grows in place, an earlier one moves.
+        let before = two.start;
+        two.resize(80);
+        assert_eq!(two.start, before);
+        let before = one.start;
+        one.resize(64);
+        assert_ne!(one.start, before);
+        assert!(one.bytes()[..24].iter().all(|byte| *byte == 1));
+        // What does not fit is the C library's, both ways.
+        let mut large = Block::new(SIZE);
+        assert_eq!(Arena::offset(large.start), None);
+        large.bytes().fill(3);
+        large.resize(SIZE * 2);
+        assert_eq!(large.bytes()[0], 3);
+        large.free();
+        // Zeroed memory is zero even where something was before.
+        one.free();
+        assert!(Block::zeroed(64).bytes().iter().all(|byte| *byte == 0));
     }
 }

@@ -145,6 +145,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::zombie_processes, reason = "it is taken by what is tested")]
     fn a_child_is_noted_before_it_is_taken() {
         let child = std::process::Command::new("sh")
             .args(["-c", "exit 7"])

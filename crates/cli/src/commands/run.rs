@@ -36,6 +36,17 @@ pub(crate) fn run(arguments: RunArgs) -> Result<ExitCode, Failure> {
 }
 
 fn spec(arguments: RunArgs) -> Result<Spec, Failure> {
+    for (option, given) in [
+        ("--log-append", arguments.log_append),
+        ("--timestamps", arguments.timestamps),
+    ] {
+        if given && arguments.log.is_none() {
+            return Err(Failure::usage(
+                format!("{option} is about the log, and there is none"),
+                "give --log FILE too",
+            ));
+        }
+    }
     let who = arguments.user.as_deref().map(find_user).transpose()?;
     let identity = identity(who.as_ref(), arguments.group.as_deref())?;
     let environment = environment(&arguments, who.as_ref())?;

@@ -136,11 +136,17 @@ impl Tree {
         if self.kill_rounds < ROUNDS {
             return false;
         }
-        let left: Vec<i32> = self
-            .custody()
-            .iter()
-            .map(|member| member.stat.pid)
-            .collect();
+        let mut left = match &self.cgroup {
+            Some(cgroup) => cgroup.members(),
+            None => Vec::new(),
+        };
+        left.extend(procfs::children(own_pid()));
+        left.retain(|pid| {
+            !self.spared.contains_key(pid)
+                && Stat::of(*pid).is_some_and(|stat| !stat.has_ended() && !self.is_stranger(&stat))
+        });
+        left.sort_unstable();
+        left.dedup();
         if left.is_empty() {
             return false;
         }

@@ -1,0 +1,123 @@
+//! Custody from inside another program. Without the usual harness: this program is its own
+//! guardian, and must be able to become one before anything else happens in it.
+
+#![forbid(unsafe_code)]
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use ward_engine::embed::{self, Event, Run, Stream};
+use ward_model::life::{CauseKind, End, Policy};
+use ward_model::report::Report;
+use ward_model::signal::Signal;
+use ward_model::spec::Spec;
+
+fn main() {
+    embed::guardian_entry();
+    let checks: [(&str, fn()); 5] = [
+        (
+            "output_is_streamed_to_its_end",
+            output_is_streamed_to_its_end,
+        ),
+        (
+            "what_is_left_over_does_not_hold_the_reader",
+            what_is_left_over_does_not_hold_the_reader,
+        ),
+        ("a_stop_lets_clean_up_finish", a_stop_lets_clean_up_finish),
+        (
+            "a_command_that_does_not_exist",
+            a_command_that_does_not_exist,
+        ),
+        ("a_dropped_run_is_stopped", a_dropped_run_is_stopped),
+    ];
+    for (name, check) in checks {
+        check();
+        println!("test {name} ... ok");
+    }
+    println!("\ntest result: ok. {} passed; 0 failed", checks.len());
+}
+
+fn step(script: &str) -> Spec {
+    let mut spec = Spec::new(vec!["sh".into(), "-c".into(), script.into()]);
+    spec.environment = std::env::vars_os().collect();
+    spec.policy = Policy {
+        grace: Duration::from_secs(20),
+        leftover_grace: Duration::from_millis(50),
+        ..Policy::default()
+    };
+    spec
+}
+
+fn whole(spec: Spec) -> (String, Report) {
+    let mut run = Run::start(spec, Stream::Pipe, Stream::Inherit).expect("starts");
+    let mut text = String::new();
+    let mut stdout = run.take_stdout().expect("asked for");
+    stdout.read_to_string(&mut text).expect("text");
+    (text, run.wait().expect("a report"))
+}
+
+fn output_is_streamed_to_its_end() {
+    let (text, report) = whole(step("seq 1 20000; exit 3"));
+    assert_eq!(text.lines().count(), 20000);
+    assert_eq!(text.lines().last(), Some("20000"));
+    assert_eq!(
+        (report.exit_status, report.end),
+        (3, End::Exited { code: 3 })
+    );
+}
+
+fn what_is_left_over_does_not_hold_the_reader() {
+    let mut spec = step("(trap '' TERM; while :; do sleep 1; done) & echo started");
+    spec.policy.grace = Duration::from_millis(100);
+    let (text, report) = whole(spec);
+    assert_eq!(text, "started\n");
+    assert_eq!(
+        (report.exit_status, report.cause),
+        (0, Some(CauseKind::LeftOver))
+    );
+    assert!(report.left_over.count >= 1 && report.killed.count >= 1);
+}
+
+fn a_stop_lets_clean_up_finish() {
+    let script = "trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut run = Run::start(step(script), Stream::Pipe, Stream::Inherit).expect("starts");
+    let mut stdout = run.take_stdout().expect("asked for");
+    let started = run.next_event().expect("an event");
+    assert!(matches!(started, Event::Started { leader } if leader > 0));
+    let mut ready = [0; 6];
+    stdout.read_exact(&mut ready).expect("ready");
+    run.stop(Signal::TERM);
+    let mut text = String::new();
+    stdout.read_to_string(&mut text).expect("text");
+    assert_eq!(text, "cleaned\n");
+    let report = run.wait().expect("a report");
+    assert_eq!(report.exit_status, ward_model::exit_code::STOPPED);
+    assert!(!report.forced);
+}
+
+fn a_command_that_does_not_exist() {
+    let spec = Spec::new(vec!["/nowhere/at/all".into()]);
+    let report = Run::start(spec, Stream::Null, Stream::Null)
+        .expect("starts")
+        .wait()
+        .expect("a report");
+    assert_eq!(report.exit_status, ward_model::exit_code::NOT_FOUND);
+    assert_eq!(report.failure.expect("a failure").errno, 2);
+}
+
+fn a_dropped_run_is_stopped() {
+    let script = "echo $$; exec sleep 100";
+    let mut run = Run::start(step(script), Stream::Pipe, Stream::Inherit).expect("starts");
+    let mut stdout = run.take_stdout().expect("asked for");
+    let mut first = [0; 1];
+    stdout.read_exact(&mut first).expect("a digit");
+    drop(run);
+    let began = Instant::now();
+    let mut rest = String::new();
+    // The end of its output is the end of the tree: nobody else holds the pipe.
+    stdout.read_to_string(&mut rest).expect("text");
+    assert!(
+        began.elapsed() < Duration::from_secs(60),
+        "it ran to its own end"
+    );
+}
