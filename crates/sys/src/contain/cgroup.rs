@@ -313,10 +313,18 @@ impl Cgroup {
                 });
             }
             let control = parent.join("cgroup.subtree_control");
-            let enabled = File::options()
-                .write(true)
-                .open(&control)
-                .and_then(|mut file| file.write_all(format!("+{controller}").as_bytes()));
+            let enable = || {
+                File::options()
+                    .write(true)
+                    .open(&control)
+                    .and_then(|mut file| file.write_all(format!("+{controller}").as_bytes()))
+            };
+            let enabled = match enable() {
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) && step_aside(parent) => {
+                    enable()
+                }
+                result => result,
+            };
             match enabled {
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
                     return Err(CgroupError::Busy {
@@ -353,6 +361,17 @@ impl Cgroup {
     pub fn remove(&self) {
         remove_tree(&self.path);
     }
+}
+
+/// Moves this process out of `parent` into a leaf below it, if nobody else is in `parent`: a
+/// cgroup that holds processes cannot give its controllers to children (cgroups(7), no
+/// internal processes). Returns whether it did.
+fn step_aside(parent: &Path) -> bool {
+    let own = std::process::id().to_string();
+    let alone = fs::read_to_string(parent.join("cgroup.procs"))
+        .is_ok_and(|text| text.lines().eq([own.as_str()]));
+    let leaf = parent.join(format!("ward-self-{own}"));
+    alone && fs::create_dir(&leaf).is_ok() && fs::write(leaf.join("cgroup.procs"), &own).is_ok()
 }
 
 fn subdirectories(directory: &Path) -> impl Iterator<Item = PathBuf> {
