@@ -13,9 +13,9 @@ use super::{LogFile, Sink};
 const BUDGET: usize = 2 << 20;
 /// Bytes moved in one call.
 const CHUNK: usize = 1 << 20;
-/// A pipe that has this much at once, bytes (the usual capacity), is made large: its writer
-/// is quicker than we are.
-const FULL: usize = 64 << 10;
+/// A pipe that has this much at once, bytes, is made large: its writer is quicker than we are.
+/// Half of the usual capacity, as short writes leave gaps.
+const FULL: usize = 32 << 10;
 /// Bytes copied in one call, where they cannot be spliced.
 const COPY_CHUNK: usize = 128 << 10;
 
