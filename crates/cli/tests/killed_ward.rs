@@ -313,7 +313,7 @@ fn the_guardian_is_killed_during_a_stop() -> Result {
         processes::signal_marked(guardian, world.mark(), Signal::KILL);
         let ended = running.finish()?;
         let wrong = ended.left_behind();
-        ensure!(wrong.is_empty(), "{wrong:?}");
+        ensure!(wrong.is_empty(), "{wrong:?} {ended:#?}");
         ensure!(ended.code() == 123, "{ended:#?}");
         let report = ended.report()?;
         let wrong = contradictions(&report);

@@ -317,13 +317,15 @@ impl Front {
                     self.reap();
                 } else {
                     let begun = self.custody.leader().is_some();
+                    // Asked first: the leader may end by what is passed on here.
+                    let after_the_end = self.custody.leader_status().is_some();
                     desk.on_signal(received, begun, &mut |message| {
                         self.line.say(&message);
                         if let ToGuardian::Stop { .. } = message {
                             self.asked.push(Asked {
                                 message,
                                 at: Instant::now(),
-                                after_the_end: self.custody.leader_status().is_some(),
+                                after_the_end,
                             });
                         }
                     });

@@ -326,10 +326,11 @@ impl Tree {
     /// Whether nobody is left but who is spared. `no_children` is the kernel's word that
     /// this process has no child at all.
     pub(crate) fn is_empty(&mut self, no_children: bool) -> bool {
-        let populated = self
-            .cgroup
-            .as_ref()
-            .is_some_and(|cgroup| cgroup.populated().unwrap_or(false));
+        let populated = self.cgroup.as_ref().is_some_and(|cgroup| {
+            cgroup
+                .populated()
+                .unwrap_or_else(|_| cgroup.path().exists())
+        });
         if no_children && !populated {
             return true;
         }
