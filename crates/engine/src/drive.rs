@@ -160,7 +160,7 @@ impl<'a> Drive<'a> {
     pub(crate) fn run_from_middle(mut self, asked: &[Asked]) -> Ended {
         self.custody.account.guardian_lost = true;
         let started = self.custody.account.started();
-        self.custody.tree.take_over(started.elapsed());
+        self.custody.tree.take_over(started);
         self.moment = Some(started);
         self.feed(Event::Spawned);
         let replay = |drive: &mut Self, after_the_end: bool| {

@@ -264,12 +264,15 @@ impl Tree {
 
     /// Takes over from a killed guardian: a tree that it froze goes on, and children that this
     /// process had before the run are nobody's business.
-    pub(crate) fn take_over(&mut self, run_time: Duration) {
+    pub(crate) fn take_over(&mut self, started: Instant) {
+        // In this order: a delay in between makes the beginning earlier than it was, and so
+        // nobody of ours a stranger.
+        let now = clock::since_boot();
+        let begun = now.saturating_sub(started.elapsed());
+        self.begun_ticks = Some(ticks(begun));
         if let Some(cgroup) = &self.cgroup {
             cgroup.thaw();
         }
-        let begun = clock::since_boot().saturating_sub(run_time);
-        self.begun_ticks = Some(ticks(begun));
     }
 
     fn is_stranger(&self, stat: &Stat) -> bool {
