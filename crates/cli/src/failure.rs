@@ -5,8 +5,8 @@ use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
-use ward_engine::EngineError;
 use ward_engine::shell_step::ScriptError;
+use ward_engine::{EngineError, chain};
 use ward_model::exit_code;
 
 /// Something that keeps a command from doing its work.
@@ -76,15 +76,4 @@ impl From<ScriptError> for Failure {
             code,
         }
     }
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use ward_model::report::{Report, Sender};
+use ward_model::report::Sender;
 use ward_model::signal::Signal;
 use ward_model::spec::Spec;
 use ward_model::wire::{FromGuardian, Origin, ToGuardian};
@@ -448,12 +448,4 @@ impl Front {
 
 fn guardian_name() -> &'static std::ffi::CStr {
     crate::tree::GUARDIAN_NAME
-}
-
-/// A report as JSON text.
-///
-/// # Errors
-/// Never for a report of ours.
-pub fn report_json(report: &Report) -> Result<String, serde_json::Error> {
-    serde_json::to_string_pretty(report)
 }

@@ -28,4 +28,4 @@ pub mod shell_step;
 mod timers;
 mod tree;
 
-pub use error::EngineError;
+pub use error::{EngineError, chain};

@@ -22,6 +22,7 @@ use ward_sys::contain::cgroup::{self, Cgroup, CgroupError};
 use ward_sys::procfs::{self, Stat};
 
 use crate::error::EngineError;
+pub(crate) use crate::error::chain;
 
 pub(crate) use tell::Watched;
 
@@ -459,16 +460,4 @@ fn ticks(since_boot: Duration) -> u64 {
 /// Seconds to the millisecond: reports are for people too.
 pub(crate) fn round(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
-}
-
-/// An error with its whole cause chain, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

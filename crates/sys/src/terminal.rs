@@ -123,21 +123,6 @@ pub fn own_group() -> Pid {
     rustix::process::getpgrp()
 }
 
-/// The foreground process group of `terminal`.
-#[must_use]
-pub fn foreground_group(terminal: impl AsFd) -> Option<Pid> {
-    rustix::termios::tcgetpgrp(terminal).ok()
-}
-
-/// The width of `terminal` in columns, if it tells one.
-#[must_use]
-pub fn columns(terminal: impl AsFd) -> Option<u16> {
-    rustix::termios::tcgetwinsize(terminal)
-        .ok()
-        .map(|size| size.ws_col)
-        .filter(|columns| *columns > 0)
-}
-
 /// Opens a file for the child to read from.
 ///
 /// # Errors
