@@ -3,6 +3,8 @@
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
-        println!("cargo::rustc-link-arg-bins=-Wl,--wrap=pthread_getattr_np");
+        for name in ["pthread_getattr_np", "_dl_get_origin"] {
+            println!("cargo::rustc-link-arg-bins=-Wl,--wrap={name}");
+        }
     }
 }

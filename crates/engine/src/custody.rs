@@ -265,6 +265,9 @@ impl Custody {
 
     /// Takes the next child, and writes the leader's status down before it is taken.
     pub(crate) fn reap(&self) -> Reaped {
+        if self.leader_status().is_some() {
+            return reap::next_unnoted();
+        }
         reap::next(&mut |pid, status| {
             if Some(pid) == self.leader()
                 && let Some(number) = status.to_number()

@@ -5,6 +5,8 @@
 
 use std::fs;
 use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
@@ -29,11 +31,35 @@ pub struct Stat {
 
 /// Reads a file of /proc, which is whole in one read, up to 4096 bytes.
 fn read_small(path: &str) -> io::Result<Vec<u8>> {
-    use rustix::fs::{Mode, OFlags};
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let file = open(path)?;
     let mut bytes = Vec::with_capacity(4096);
     rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))?;
     Ok(bytes)
+}
+
+/// Reads the whole of a file of /proc. Such files have no size to go by, and a reader that
+/// begins with a small buffer asks for a large one many times over.
+pub(crate) fn read_whole(path: impl rustix::path::Arg) -> io::Result<Vec<u8>> {
+    const PIECE: usize = 16 << 10;
+    let file = open(path)?;
+    let mut bytes = Vec::new();
+    let mut piece = [MaybeUninit::<u8>::uninit(); PIECE];
+    loop {
+        let (read, _) = rustix::io::read(&file, &mut piece)?;
+        if read.is_empty() {
+            return Ok(bytes);
+        }
+        bytes.extend_from_slice(read);
+    }
+}
+
+fn open(path: impl rustix::path::Arg) -> io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    Ok(rustix::fs::open(
+        path,
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
 }
 
 impl Stat {
@@ -116,16 +142,15 @@ pub fn command_line(pid: i32, comm: &str) -> String {
 /// # Errors
 /// EACCES for processes of other users, and for those that dropped privileges.
 pub fn environ(pid: i32) -> io::Result<Vec<u8>> {
-    fs::read(format!("/proc/{pid}/environ"))
+    read_whole(format!("/proc/{pid}/environ"))
 }
 
 /// The user that it acts as, where that can be seen.
 #[must_use]
 pub fn effective_uid(pid: i32) -> Option<u32> {
-    let status = read_small(&format!("/proc/{pid}/status")).ok()?;
-    let status = String::from_utf8_lossy(&status);
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    line.split_ascii_whitespace().nth(1)?.parse().ok()
+    // The files in it belong to root where a process is not dumpable; the directory itself
+    // never does (proc_pid(5)), and is quicker to ask than `status`.
+    Some(fs::metadata(format!("/proc/{pid}")).ok()?.uid())
 }
 
 /// In which kernel function it waits, for one that cannot be killed.
@@ -145,11 +170,8 @@ pub fn children(pid: i32) -> Vec<i32> {
     for task in tasks.flatten() {
         let mut path = task.path();
         path.push("children");
-        match fs::read_to_string(&path) {
-            Ok(text) => all.extend(
-                text.split_ascii_whitespace()
-                    .filter_map(|n| n.parse::<i32>().ok()),
-            ),
+        match read_whole(&path) {
+            Ok(text) => all.extend(numbers(&text)),
             // Kernels without CONFIG_PROC_CHILDREN.
             Err(error) if error.kind() == io::ErrorKind::NotFound && task.path().exists() => {
                 return children_by_scan(pid);
@@ -158,6 +180,12 @@ pub fn children(pid: i32) -> Vec<i32> {
         }
     }
     all
+}
+
+/// The numbers in a list that is separated by blanks or ends of lines.
+pub(crate) fn numbers(text: &[u8]) -> impl Iterator<Item = i32> {
+    text.split(u8::is_ascii_whitespace)
+        .filter_map(|word| std::str::from_utf8(word).ok()?.parse().ok())
 }
 
 fn children_by_scan(pid: i32) -> Vec<i32> {

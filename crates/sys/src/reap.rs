@@ -1,7 +1,7 @@
 //! Learning of the end of children, and letting them go.
 
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+use rustix::process::{Pid, WaitOptions, WaitStatus, wait, waitpid};
 use std::mem::MaybeUninit;
 
 /// How a child ended or stopped.
@@ -103,6 +103,25 @@ pub fn next(note: &mut dyn FnMut(Pid, Status)) -> Reaped {
             Ok(_) => return Reaped::Child(pid, status),
             Err(Errno::INTR) => {}
             Err(_) => return Reaped::NothingNew,
+        }
+    }
+}
+
+/// Takes the next child that ended or stopped, without waiting, and tells nobody before: for
+/// children of whose status nobody must know. Cheaper than [`next`] by one call each; otherwise
+/// the same.
+#[must_use]
+pub fn next_unnoted() -> Reaped {
+    loop {
+        match wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+            Ok(Some((pid, status))) => {
+                // Neither CONTINUED nor ptrace was asked for: it ended or stopped.
+                let status = status_of(status).unwrap_or(Status::Stopped(0));
+                return Reaped::Child(pid, status);
+            }
+            Ok(None) => return Reaped::NothingNew,
+            Err(Errno::INTR) => {}
+            Err(_) => return Reaped::NoChildren,
         }
     }
 }

@@ -22,3 +22,14 @@ pub unsafe extern "C" fn __wrap_pthread_getattr_np(
 #[used]
 static KEPT: unsafe extern "C" fn(libc::pthread_t, *mut libc::pthread_attr_t) -> libc::c_int =
     __wrap_pthread_getattr_np;
+
+/// Declines to tell where the program lies, as the real function may: the C library would ask
+/// the kernel for it at every start, only to be able to expand `$ORIGIN` in the paths of shared
+/// libraries, of which a static program loads none.
+#[unsafe(no_mangle)]
+pub extern "C" fn __wrap__dl_get_origin() -> *const libc::c_char {
+    usize::MAX as *const libc::c_char
+}
+
+#[used]
+static KEPT_TOO: extern "C" fn() -> *const libc::c_char = __wrap__dl_get_origin;

@@ -9,8 +9,8 @@ use ward_model::wire::FromGuardian;
 use super::{Drive, SINKS, SOURCES};
 use crate::output::Flow;
 
-/// A source that gave less than this at a time, bytes, ...
-const LITTLE: usize = 16 << 10;
+/// A source that gave less than a page at a time, ...
+const SHORT: usize = 4 << 10;
 /// ... and again within this time rests for as long, so that what is written meanwhile is
 /// moved at once: a writer of short lines would wake us for each of them.
 const REST: Duration = Duration::from_millis(1);
@@ -33,7 +33,7 @@ impl Drive<'_> {
             .last
             .is_some_and(|last| now.saturating_duration_since(last) < 2 * REST);
         pace.last = Some(now);
-        if moved == 0 || moved >= LITTLE || !often || self.draining {
+        if moved == 0 || moved >= SHORT || !often || self.draining {
             return;
         }
         pace.rests_until = Some(now + REST);

@@ -33,7 +33,8 @@ impl Sink {
             private: None,
             spliceable: match kind {
                 // A socket's or a terminal's splice may block in spite of its flag.
-                Destination::Pipe | Destination::File | Destination::Device => true,
+                Destination::Pipe | Destination::Device => true,
+                Destination::File => false,
                 Destination::Socket | Destination::Terminal => false,
             },
             fd,

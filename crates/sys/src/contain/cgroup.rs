@@ -11,6 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::procfs;
+
 /// Where a cgroup v2 hierarchy is usually mounted: alone, or beside the version 1 ones.
 const USUAL_MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
@@ -214,8 +216,8 @@ impl Cgroup {
         let mut members = Vec::new();
         let mut directories = vec![self.path.clone()];
         while let Some(directory) = directories.pop() {
-            let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-            members.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+            let text = procfs::read_whole(directory.join("cgroup.procs")).unwrap_or_default();
+            members.extend(procfs::numbers(&text));
             directories.extend(subdirectories(&directory));
         }
         members
