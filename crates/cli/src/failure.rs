@@ -5,6 +5,9 @@ use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
+use ward_engine::keep::KeepError;
+use ward_engine::ledger::LedgerError;
+use ward_engine::ready::ReadyError;
 use ward_engine::shell_step::ScriptError;
 use ward_engine::{EngineError, chain};
 use ward_model::exit_code;
@@ -27,6 +30,15 @@ impl Failure {
         }
     }
 
+    /// Something with an exit status of its own.
+    pub(crate) fn with_code(text: impl Into<String>, hint: Option<&str>, code: u8) -> Self {
+        Self {
+            text: text.into(),
+            hint: hint.map(str::to_owned),
+            code,
+        }
+    }
+
     /// Something of ours that failed, for this reason.
     pub(crate) fn ours(what: &str, error: &dyn Error) -> Self {
         Self {
@@ -34,6 +46,16 @@ impl Failure {
             hint: None,
             code: exit_code::WARD_FAILED,
         }
+    }
+
+    /// What it says.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The exit status that tells it.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
     }
 
     /// Says it on standard error.
@@ -53,6 +75,42 @@ impl From<EngineError> for Failure {
         Self {
             text: chain(&error),
             hint: error.hint(),
+            code: error.exit_code(),
+        }
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        let code = match &error {
+            LedgerError::Name(_) => exit_code::USAGE,
+            LedgerError::Io { .. } | LedgerError::Damaged { .. } | LedgerError::NoPlace => {
+                exit_code::WARD_FAILED
+            }
+        };
+        Self {
+            text: chain(&error),
+            hint: Some(error.hint().to_owned()),
+            code,
+        }
+    }
+}
+
+impl From<KeepError> for Failure {
+    fn from(error: KeepError) -> Self {
+        match error {
+            KeepError::Ledger(error) => error.into(),
+            KeepError::Engine(error) => error.into(),
+            KeepError::Ready(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReadyError> for Failure {
+    fn from(error: ReadyError) -> Self {
+        Self {
+            text: chain(&error),
+            hint: None,
             code: error.exit_code(),
         }
     }

@@ -4,6 +4,7 @@
 
 mod args;
 mod commands;
+mod compat;
 mod failure;
 
 use std::process::ExitCode;
@@ -15,6 +16,9 @@ static ALLOCATOR: Arena = Arena;
 
 fn main() -> ExitCode {
     arena::populate();
+    if let Some(code) = compat::by_name() {
+        return code;
+    }
     let arguments = args::parse();
     match commands::run(arguments) {
         Ok(code) => code,

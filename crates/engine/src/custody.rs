@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use ward_model::cookie::{Cookies, WARD_RUN_ID};
 use ward_model::report;
 use ward_model::rung::RungChoice;
-use ward_model::spec::{Spec, Stdin};
+use ward_model::spec::{DaemonOutput, Detached, RotatedLog, Spec, Stdin};
 use ward_sys::Pid;
 use ward_sys::reap::{self, Reaped, Status};
 use ward_sys::shared::SharedNumber;
@@ -20,6 +20,7 @@ use ward_sys::{pipe, spawn::own_standard_stream};
 
 use crate::account::Account;
 use crate::error::EngineError;
+use crate::keep::Record;
 use crate::output::{LogFile, Relay, Sink, Source};
 use crate::report_file::ReportFile;
 use crate::tree::{Tree, chain};
@@ -61,10 +62,14 @@ pub(crate) struct Custody {
     told: SharedNumber,
     /// What the command gets; `None` once it has it.
     stdio: Option<[OwnedFd; 3]>,
+    /// Files that the command writes its id into before its exec.
+    pub(crate) pid_files: Vec<OwnedFd>,
     /// The command's side of its own terminal, which the guardian's session must take.
     pub(crate) session_terminal: Option<OwnedFd>,
     /// Our side of it, for what the user types.
     pub(crate) keyboard: Option<OwnedFd>,
+    /// The record of a detached command.
+    pub(crate) record: Option<Record>,
 }
 
 impl Custody {
@@ -72,14 +77,31 @@ impl Custody {
     ///
     /// # Errors
     /// [`EngineError`]; nothing was started and nothing is left behind.
-    pub(crate) fn prepare(mut spec: Spec, report: Option<&Path>) -> Result<Self, EngineError> {
+    pub(crate) fn prepare(spec: Spec, report: Option<&Path>) -> Result<Self, EngineError> {
+        Self::prepare_with(spec, report, None)
+    }
+
+    /// Makes everything ready for a command that is given these standard streams, if it is
+    /// detached.
+    ///
+    /// # Errors
+    /// As [`Custody::prepare`].
+    pub(crate) fn prepare_with(
+        mut spec: Spec,
+        report: Option<&Path>,
+        stdio: Option<[OwnedFd; 3]>,
+    ) -> Result<Self, EngineError> {
         if spec.command.is_empty() {
             return Err(EngineError::NoCommand);
         }
         let leader = SharedNumber::new().map_err(EngineError::system("share memory"))?;
         let told = SharedNumber::new().map_err(EngineError::system("share memory"))?;
         let leader_status = SharedNumber::new().map_err(EngineError::system("share memory"))?;
-        let run_id = new_run_id();
+        let run_id = match &spec.detached {
+            // Nobody's child: an enclosing run sees by it that it is to stay.
+            Some(_) => new_run_id(),
+            None => nested_run_id(),
+        };
         // Only one of a name: readers of an environment differ in which of two they take.
         spec.environment.retain(|(name, _)| name != WARD_RUN_ID);
         spec.environment
@@ -98,7 +120,10 @@ impl Custody {
             })?),
             None => None,
         };
-        let streams = Streams::connect(&spec, log)?;
+        let streams = match &spec.detached {
+            Some(detached) => Streams::detach(&spec, detached, stdio)?,
+            None => Streams::connect(&spec, log)?,
+        };
         let report = match report {
             Some(path) => {
                 Some(
@@ -117,6 +142,7 @@ impl Custody {
             spec.best_effort,
             cookies,
             spec.spare,
+            spec.detached.is_some(),
         );
         let mut tree = match tree {
             Ok(tree) => tree,
@@ -150,14 +176,26 @@ impl Custody {
             leader_status,
             told,
             stdio: Some(streams.stdio),
+            pid_files: Vec::new(),
             session_terminal: streams.session_terminal,
             keyboard: streams.keyboard,
+            record: None,
         })
+    }
+
+    /// Takes note that the leader runs. From now on whatever the command shall not share with us
+    /// is its own.
+    pub(crate) fn note_start(&mut self, leader: Pid) {
+        if let Some(record) = &self.record {
+            record.started(leader);
+            ward_sys::fork::close_inherited(&[]);
+        }
     }
 
     /// Lets go of the command's ends of its streams, so that the end of output can be seen.
     pub(crate) fn drop_command_side(&mut self) {
         self.stdio = None;
+        self.pid_files.clear();
         self.session_terminal = None;
     }
 
@@ -238,6 +276,7 @@ impl Custody {
             groups: identity.groups.clone(),
         });
         let group = match self.terminal {
+            Terminal::None if spec.detached.is_some() => Group::NewSession,
             Terminal::None => Group::New,
             Terminal::Shared(group) => Group::Join(group),
             Terminal::Pseudo => (0..3)
@@ -245,6 +284,7 @@ impl Custody {
                 .map_or(Group::New, Group::NewForeground),
         };
         let [stdin, stdout, stderr] = stdio;
+        let pid_files: Vec<_> = self.pid_files.iter().map(AsFd::as_fd).collect();
         Launch::new(
             &spec.command,
             &Surroundings {
@@ -258,6 +298,7 @@ impl Custody {
                 cgroup,
                 stdio: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
                 keep: &spec.keep_fds,
+                tell_pid: &pid_files,
             },
         )?
         .start(&self.leader)
@@ -306,6 +347,9 @@ impl Custody {
             .chars()
             .map(|c| if c.is_control() { '?' } else { c })
             .collect();
+        if let Some(record) = &self.record {
+            record.notice(&line);
+        }
         let end = if self.terminal == Terminal::Pseudo {
             "\r\n"
         } else {
@@ -348,12 +392,17 @@ fn is_about_cgroup(error: &SpawnError) -> bool {
     }
 }
 
-/// An identity for a run, unique on this host; inside another run, appended to its own.
+/// An identity for a run, unique on this host.
 fn new_run_id() -> String {
     let micros = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_micros());
-    let own = format!("{micros:x}-{}", std::process::id());
+    format!("{micros:x}-{}", std::process::id())
+}
+
+/// An identity for a run; inside another run, appended to its own.
+fn nested_run_id() -> String {
+    let own = new_run_id();
     match std::env::var(WARD_RUN_ID) {
         Ok(outer) if !outer.is_empty() => format!("{outer}/{own}"),
         _ => own,
@@ -463,6 +512,76 @@ impl Streams {
             stdio: [stdin, out, err],
             session_terminal,
             keyboard,
+        })
+    }
+}
+
+impl Streams {
+    /// The streams of a command that outlives its caller, and so has none of the caller's.
+    fn detach(
+        spec: &Spec,
+        detached: &Detached,
+        given: Option<[OwnedFd; 3]>,
+    ) -> Result<Self, EngineError> {
+        let doing = EngineError::system;
+        let stdin = || match &spec.stdin {
+            Stdin::Inherit | Stdin::Null => open_input(OsStr::new("/dev/null")),
+            Stdin::File(path) => open_input(path),
+        };
+        let nowhere = || {
+            let null = std::fs::File::options().write(true).open("/dev/null");
+            null.and_then(|null| Sink::new(null.into()))
+                .map_err(doing("open /dev/null"))
+        };
+        let (relay, stdio) = match &detached.output {
+            DaemonOutput::Files { stdout, stderr } => {
+                let open = |path: &OsStr| {
+                    let file = std::fs::File::options()
+                        .create(true)
+                        .append(true)
+                        .open(path);
+                    file.map(OwnedFd::from).map_err(|source| EngineError::Log {
+                        path: PathBuf::from(path),
+                        source,
+                    })
+                };
+                let stdio = match given {
+                    Some(stdio) => stdio,
+                    None => [stdin()?, open(stdout)?, open(stderr)?],
+                };
+                (Relay::new(Vec::new(), vec![nowhere()?], None), stdio)
+            }
+            DaemonOutput::Log(log) => {
+                let failed = |source| EngineError::Log {
+                    path: PathBuf::from(&log.path),
+                    source,
+                };
+                let RotatedLog { timestamps, .. } = log;
+                let (sink, file) = if *timestamps {
+                    (nowhere()?, Some(LogFile::rotated(log).map_err(failed)?))
+                } else {
+                    (Sink::log(log).map_err(failed)?, None)
+                };
+                let (reader, writer) = pipe::pipe().map_err(doing("make a pipe"))?;
+                // Should everybody who reads it be killed, the command must not die of that: it
+                // is a reader itself, if one that never reads.
+                let out = pipe::reopen_both_ways(writer.as_fd()).map_err(doing("open a pipe"))?;
+                drop(writer);
+                let err = out.try_clone().map_err(doing("duplicate a descriptor"))?;
+                let source = Source::pipe("output", reader, 0).map_err(doing("make a pipe"))?;
+                (
+                    Relay::new(vec![source], vec![sink], file),
+                    [stdin()?, out, err],
+                )
+            }
+        };
+        Ok(Self {
+            terminal: Terminal::None,
+            relay,
+            notices: 0,
+            stdio,
+            session_terminal: None,
+            keyboard: None,
         })
     }
 }

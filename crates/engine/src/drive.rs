@@ -35,6 +35,9 @@ pub(crate) use ending::Ended;
 /// How often the tree is looked at while its end is awaited and no event tells of it.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// The same, where nobody waits for that end.
+const RARE_LOOK: Duration = Duration::from_secs(5);
+
 /// What a run needs only if it lasts is done after this long without any event.
 const FIRST_REST: Duration = Duration::from_millis(10);
 
@@ -81,6 +84,8 @@ pub(crate) struct Drive<'a> {
     paces: Vec<flow::Pace>,
     /// Per source: how much of it is still to be delivered once the tree is empty.
     last_words: Vec<u64>,
+    /// The last request of `ward stop`, which tells both keepers.
+    last_request: Option<u16>,
     /// The past moment that is being made up for.
     moment: Option<Instant>,
 }
@@ -121,6 +126,7 @@ impl<'a> Drive<'a> {
             cgroup_watched: false,
             paces: Vec::new(),
             last_words: Vec::new(),
+            last_request: None,
             moment: None,
         };
         drive.watch(drive.signals, SIGNALS, EventFlags::IN);
@@ -145,6 +151,7 @@ impl<'a> Drive<'a> {
         match self.custody.launch() {
             Ok(pid) => {
                 self.feed(Event::Spawned);
+                self.custody.note_start(pid);
                 if self.custody.tells_start {
                     self.tell_front(&FromGuardian::Started {
                         leader: pid.as_raw_nonzero().get(),
@@ -242,7 +249,7 @@ impl<'a> Drive<'a> {
         };
         let look = self
             .awaits_emptiness()
-            .then(|| (self.looked_at + LOOK).saturating_duration_since(now));
+            .then(|| (self.looked_at + self.look_after()).saturating_duration_since(now));
         let rest = self
             .next_rest_end()
             .map(|end| end.saturating_duration_since(now));
@@ -251,6 +258,16 @@ impl<'a> Drive<'a> {
             .flatten()
             .map(|at| at.saturating_duration_since(now));
         [timer, look, rest, kill].into_iter().flatten().min()
+    }
+
+    /// How long after the last look the tree is looked at without any news. What goes on after
+    /// its leader may do so for months.
+    fn look_after(&self) -> Duration {
+        if self.life.state() == State::Lingering && self.life.is_followed() {
+            RARE_LOOK
+        } else {
+            LOOK
+        }
     }
 
     /// The leader has ended, and so the tree may.
@@ -288,6 +305,12 @@ impl<'a> Drive<'a> {
                 continue;
             }
             let messages = match &mut self.host {
+                // A keeper's two halves hear the same signals, as each may be alone.
+                Host::Guardian(_) if self.custody.spec.detached.is_some() => {
+                    let mut messages = Vec::new();
+                    crate::keep::on_signal(received, &mut |message| messages.push(message));
+                    messages
+                }
                 // What is meant for the run is sent to the front.
                 Host::Guardian(_) => Vec::new(),
                 Host::Front(desk) => {
@@ -311,7 +334,7 @@ impl<'a> Drive<'a> {
             let now = Instant::now();
             let kill_due = self.life.state() == State::Killing
                 && self.custody.tree.kill_owed_at().is_some_and(|at| at <= now);
-            if kill_due || (self.awaits_emptiness() && now >= self.looked_at + LOOK) {
+            if kill_due || (self.awaits_emptiness() && now >= self.looked_at + self.look_after()) {
                 self.child_news = true;
             }
             if self.child_news {

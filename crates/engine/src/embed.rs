@@ -152,6 +152,7 @@ impl Run {
             signal,
             sender: None,
             origin: Origin::Process,
+            order: None,
         });
     }
 

@@ -28,6 +28,7 @@ use crate::custody::{Custody, Terminal};
 use crate::drive::{Drive, Host};
 use crate::error::EngineError;
 use crate::guardian;
+use crate::keep;
 
 /// What a front ends with.
 #[derive(Debug)]
@@ -100,13 +101,7 @@ pub fn run(spec: Spec, report: Option<&Path>) -> Result<FrontEnd, EngineError> {
     custody.drop_command_side();
     let mut desk = Desk::new(&mut custody);
     // Never taken apart: what follows is the end of the process, which is faster at it.
-    let mut front = ManuallyDrop::new(Front {
-        asked: Vec::new(),
-        custody,
-        line,
-        guardian,
-        guardian_gone: false,
-    });
+    let mut front = ManuallyDrop::new(Front::new(custody, line, guardian));
     let signals = ManuallyDrop::new(signals);
     let end = front.run(&signals, &mut desk);
     desk.close();
@@ -125,10 +120,12 @@ pub(crate) struct Desk {
     typing: bool,
     /// Others in our pipeline write to the terminal too.
     shares_output: bool,
+    /// There is nobody who could hang up: such a signal is for the command.
+    detached: bool,
 }
 
 impl Desk {
-    fn new(custody: &mut Custody) -> Self {
+    pub(crate) fn new(custody: &mut Custody) -> Self {
         let keyboard = custody.keyboard.take();
         let user = keyboard.as_ref().and_then(|_| terminal::controlling());
         let mut desk = Self {
@@ -140,6 +137,7 @@ impl Desk {
                 && terminal::is_terminal(rustix::stdio::stdin())),
             settings: None,
             typed: Vec::new(),
+            detached: custody.spec.detached.is_some(),
         };
         desk.take_terminal();
         desk
@@ -184,6 +182,10 @@ impl Desk {
         let Some(signal) = Signal::from_number(received.signal) else {
             return;
         };
+        if self.detached {
+            keep::on_signal(received, say);
+            return;
+        }
         if received.sender.is_none() && begun && self.type_signal(signal) {
             return;
         }
@@ -196,6 +198,7 @@ impl Desk {
                     (None, true) => Origin::Terminal,
                     (None, false) => Origin::TerminalTooEarly,
                 },
+                order: None,
             }),
             Signal::USR1 | Signal::USR2 => say(ToGuardian::Forward { signal }),
             Signal::TSTP | Signal::TTIN | Signal::TTOU => {
@@ -281,7 +284,7 @@ fn terminal_group() -> Terminal {
     Terminal::Shared(terminal::own_group())
 }
 
-fn describe(sender: signals::Sender) -> Sender {
+pub(crate) fn describe(sender: signals::Sender) -> Sender {
     let command = Stat::of(sender.pid).map(|stat| procfs::command_line(sender.pid, &stat.comm));
     Sender {
         pid: sender.pid,
@@ -300,7 +303,7 @@ pub(crate) struct Asked {
 }
 
 /// The front's half of a run.
-struct Front {
+pub(crate) struct Front {
     asked: Vec<Asked>,
     custody: Custody,
     line: Line,
@@ -309,7 +312,26 @@ struct Front {
 }
 
 impl Front {
-    fn run(&mut self, signals: &SignalSource, desk: &mut Desk) -> Result<FrontEnd, EngineError> {
+    /// The front of a guardian that has just been forked.
+    pub(crate) fn new(custody: Custody, line: Line, guardian: Pid) -> Self {
+        Self {
+            asked: Vec::new(),
+            custody,
+            line,
+            guardian,
+            guardian_gone: false,
+        }
+    }
+
+    /// Serves until the run is over.
+    ///
+    /// # Errors
+    /// When its end cannot be learned.
+    pub(crate) fn run(
+        &mut self,
+        signals: &SignalSource,
+        desk: &mut Desk,
+    ) -> Result<FrontEnd, EngineError> {
         loop {
             self.wait(signals, desk);
             while let Some(received) = signals.next() {
@@ -350,6 +372,13 @@ impl Front {
                 let _ = reap::wait_for_status(self.guardian);
                 return self.carry_on(signals, desk);
             }
+        }
+    }
+
+    /// Tells whoever started a detached command that it is over.
+    pub(crate) fn over(&self, exit_status: u8) {
+        if let Some(record) = &self.custody.record {
+            record.over(exit_status);
         }
     }
 
@@ -428,8 +457,12 @@ impl Front {
         signals: &SignalSource,
         desk: &mut Desk,
     ) -> Result<FrontEnd, EngineError> {
-        // So that an outer run leaves telling to us, as it would to a guardian.
-        subreaper::set_name(guardian_name());
+        // So that an outer run leaves telling to us, as it would to a guardian. A keeper has
+        // the right name already.
+        if self.custody.spec.detached.is_none() {
+            subreaper::set_name(crate::tree::GUARDIAN_NAME);
+        }
+        self.custody.relay.take_over();
         let ended =
             Drive::new(&mut self.custody, Host::Front(desk), signals)?.run_from_middle(&self.asked);
         let end = FrontEnd {
@@ -444,8 +477,4 @@ impl Front {
         }
         Ok(end)
     }
-}
-
-fn guardian_name() -> &'static std::ffi::CStr {
-    crate::tree::GUARDIAN_NAME
 }

@@ -19,7 +19,8 @@ use crate::control::Line;
 use crate::custody::{Custody, Terminal, source_numbers};
 use crate::drive::{Drive, Ended, Host};
 use crate::error::EngineError;
-use crate::tree::{DRAIN_NAME, GUARDIAN_NAME};
+use crate::keep::{self, Role};
+use crate::tree::{DRAIN_NAME, GUARDIAN_NAME, KEEPER_NAME};
 
 /// Becomes the guardian of `custody` and never returns to the caller's code: the exit
 /// status of this process says nothing, the line says everything.
@@ -36,7 +37,8 @@ pub(crate) fn guard(mut custody: Custody, line: Line) -> ! {
 
 fn begin(custody: &mut Custody, line: Line) -> Result<Ended, EngineError> {
     let doing = EngineError::system;
-    subreaper::set_name(GUARDIAN_NAME);
+    let detached = custody.spec.detached.is_some();
+    subreaper::set_name(if detached { KEEPER_NAME } else { GUARDIAN_NAME });
     subreaper::become_subreaper().map_err(doing("become a subreaper"))?;
     match custody.terminal {
         // In the caller's session, so that the command can be; out of reach of its keyboard.
@@ -49,7 +51,15 @@ fn begin(custody: &mut Custody, line: Line) -> Result<Ended, EngineError> {
     }
     // Only the front reads what is typed.
     custody.keyboard = None;
-    let signals = SignalSource::new(&[Signal::CHLD.number()]).map_err(doing("receive signals"))?;
+    if let Some(record) = &custody.record {
+        record.note(Role::Guardian, std::process::id());
+    }
+    let signals = if detached {
+        SignalSource::new(&keep::HANDLED.map(Signal::number))
+    } else {
+        SignalSource::new(&[Signal::CHLD.number()])
+    };
+    let signals = signals.map_err(doing("receive signals"))?;
     Ok(Drive::new(custody, Host::Guardian(line), &signals)?.run_from_start())
 }
 
@@ -72,6 +82,9 @@ fn end(mut custody: Custody, ended: Ended) {
         let whole = report.filter(|_| custody.reports_over_line).map(Box::new);
         // A report that is too long for a message is only in the file.
         told = line.say(&done(whole)) || line.say(&done(None));
+    }
+    if let (Some(record), false) = (&custody.record, told) {
+        record.over(exit_status);
     }
     // Whoever is last cleans up; a front that hears us does it while we end.
     if !told || custody.reports_over_line {

@@ -15,17 +15,24 @@
 mod account;
 mod control;
 mod custody;
+pub mod daemon;
 pub mod doctor;
 mod drive;
 pub mod embed;
 mod error;
 pub mod front;
 mod guardian;
+pub mod keep;
+pub mod ledger;
 mod notice;
 mod output;
+pub mod ready;
 mod report_file;
+pub mod runs;
 pub mod shell_step;
+pub mod stopping;
 mod timers;
 mod tree;
 
 pub use error::{EngineError, chain};
+pub use output::part as log_part;

@@ -33,6 +33,15 @@ pub(crate) const GUARDIAN_NAME: &std::ffi::CStr = c"ward-guardian";
 /// The name of a process that reads on for who was detached on purpose.
 pub(crate) const DRAIN_NAME: &std::ffi::CStr = c"ward-drain";
 
+/// The name of both processes that keep a command which was detached on purpose.
+pub(crate) const KEEPER_NAME: &std::ffi::CStr = c"ward-keeper";
+
+/// Where the cgroups of detached commands are, at the root of the hierarchy.
+pub(crate) const APART: &str = "ward";
+
+/// How the cgroup of each run is called.
+const RUN_PREFIX: &str = "ward-";
+
 /// An empty cgroup of a run that is older than this has nobody who would remove it.
 const STALE: Duration = Duration::from_secs(60);
 
@@ -92,6 +101,7 @@ impl Tree {
         best_effort: bool,
         cookies: Cookies,
         spare: bool,
+        detached: bool,
     ) -> Result<Self, EngineError> {
         let mut tree = Self {
             cgroup: None,
@@ -121,8 +131,16 @@ impl Tree {
                 None => Ok(tree),
             };
         }
-        let name = format!("ward-{}", run_id.rsplit('/').next().unwrap_or(run_id));
-        let made = cgroup::own_directory().and_then(|parent| {
+        let name = format!(
+            "{RUN_PREFIX}{}",
+            run_id.rsplit('/').next().unwrap_or(run_id)
+        );
+        let parent = if detached {
+            cgroup::outside_directory(APART, |name| name.starts_with(RUN_PREFIX))
+        } else {
+            cgroup::own_directory()
+        };
+        let made = parent.and_then(|parent| {
             let made = Cgroup::create(&parent, &name)?;
             Ok((parent, made))
         });
@@ -298,9 +316,14 @@ impl Tree {
             let cookie = procfs::environ(member.stat.pid)
                 .ok()
                 .and_then(|environ| self.cookies.asks_to_stay(&environ));
-            let drains = member.stat.comm.as_bytes() == DRAIN_NAME.to_bytes();
+            let name = member.stat.comm.as_bytes();
             let why = match (cookie, by_parent) {
-                _ if drains => "reads on for who was detached on purpose".to_owned(),
+                _ if name == DRAIN_NAME.to_bytes() => {
+                    "reads on for who was detached on purpose".to_owned()
+                }
+                _ if name == KEEPER_NAME.to_bytes() => {
+                    "keeps what was detached on purpose (ward spawn)".to_owned()
+                }
                 (Some(name), _) => format!("detached on purpose ({name})"),
                 (None, true) => format!(
                     "child of {}, which was detached on purpose",
@@ -426,7 +449,7 @@ impl Tree {
     /// Removes empty cgroups of runs that were killed with front and guardian.
     pub(crate) fn sweep(&self) {
         if let Some(parent) = &self.outside {
-            cgroup::sweep(parent, "ward-", STALE);
+            cgroup::sweep(parent, RUN_PREFIX, STALE);
         }
     }
 

@@ -13,6 +13,28 @@ pub const WARD_RUN_ID: &str = "WARD_RUN_ID";
 /// freestyle, Jenkins pipelines, and the GitHub and Gitea runners.
 pub const FOREIGN: &[&str] = &["BUILD_ID", "JENKINS_NODE_COOKIE", "RUNNER_TRACKING_ID"];
 
+/// Variables by which build servers find what to kill, and which nobody else reads: a daemon that
+/// is to outlive the build is started without them. What tells of the build (`BUILD_ID`,
+/// `JOB_NAME`, ...) stays; Jenkins asks for all of its seven, these among them, to be equal.
+pub const OF_BUILD_SERVERS: &[&str] = &[
+    "HUDSON_COOKIE",
+    "HUDSON_SERVER_COOKIE",
+    "JENKINS_NODE_COOKIE",
+    "JENKINS_SERVER_COOKIE",
+    "RUNNER_TRACKING_ID",
+];
+
+/// Variables by which a service manager speaks to its own child (sd_notify(3),
+/// sd_listen_fds(3)): a daemon that inherits them would speak for somebody else.
+pub const OF_SERVICE_MANAGERS: &[&str] = &[
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+
 /// The value that asks for survival even where the variable was not set before.
 pub const DONT_KILL_ME: &str = "dontKillMe";
 

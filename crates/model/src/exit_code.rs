@@ -9,6 +9,12 @@ use crate::life::{CauseKind, End, Outcome};
 pub const OK: u8 = 0;
 /// The command line, or a value on it, cannot be understood or used. Nothing was started.
 pub const USAGE: u8 = 2;
+/// A daemon was started, but ended or did not get ready in time; nothing of it is left.
+pub const NOT_READY: u8 = 120;
+/// Nothing of this name is known.
+pub const UNKNOWN_NAME: u8 = 121;
+/// The name belongs to somebody who runs, or the file is locked by somebody.
+pub const TAKEN: u8 = 122;
 /// Somebody asked ward to stop (TERM, INT, HUP or QUIT) while the command ran.
 pub const STOPPED: u8 = 123;
 /// `--timeout` or `--idle-timeout` ran out; the report says which.
@@ -34,6 +40,21 @@ pub const TABLE: &[(&str, &str, &str)] = &[
         "2",
         "USAGE",
         "An option or a value cannot be understood or used (also a missing script, an unknown user, a report that cannot be written). Nothing was started.",
+    ),
+    (
+        "120",
+        "NOT_READY",
+        "`ward spawn`: the daemon was started, but ended or did not get ready in time; it was stopped again.",
+    ),
+    (
+        "121",
+        "UNKNOWN_NAME",
+        "`ward stop`, `restart`, `logs`: no daemon of this name is on record.",
+    ),
+    (
+        "122",
+        "TAKEN",
+        "`ward spawn`: a daemon of this name runs already.",
     ),
     (
         "123",

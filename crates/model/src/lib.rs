@@ -10,6 +10,7 @@ pub mod cookie;
 pub mod exit_code;
 pub mod life;
 pub mod quantity;
+pub mod ready;
 pub mod report;
 pub mod rung;
 pub mod signal;

@@ -53,6 +53,43 @@ pub struct Spec {
     pub quiet: bool,
     /// A file that was made for this run only, and is removed at its end.
     pub remove_at_end: Option<OsString>,
+    /// Outlives whoever starts it.
+    #[serde(default)]
+    pub detached: Option<Detached>,
+}
+
+/// What only a detached command has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detached {
+    /// Where its standard output and standard error go.
+    pub output: DaemonOutput,
+}
+
+/// Where the output of a detached command goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DaemonOutput {
+    /// Through ward into a log, both streams in one.
+    Log(RotatedLog),
+    /// Straight into files, which ward does not read.
+    Files {
+        /// Where standard output goes; it is added to what is there.
+        stdout: OsString,
+        /// Where standard error goes.
+        stderr: OsString,
+    },
+}
+
+/// A log that is kept within bounds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotatedLog {
+    /// Where; older parts are beside it, with `.1` (the youngest) and so on behind its name.
+    pub path: OsString,
+    /// A part that has reached this size, bytes, is put aside; 0 keeps one part for ever.
+    pub max_bytes: u64,
+    /// How many parts are kept beside the current one; with 0 it begins anew.
+    pub keep: u32,
+    /// Puts the time before each line, as in [`Log::timestamps`].
+    pub timestamps: bool,
 }
 
 impl Spec {
@@ -79,6 +116,7 @@ impl Spec {
             log: None,
             quiet: false,
             remove_at_end: None,
+            detached: None,
         }
     }
 

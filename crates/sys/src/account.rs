@@ -27,6 +27,12 @@ pub fn user(name_or_uid: &str) -> Option<User> {
     look_up("passwd", name_or_uid, 2, parse_user)
 }
 
+/// The login name of this user, if it has one.
+#[must_use]
+pub fn name_of(uid: u32) -> Option<String> {
+    user(&uid.to_string()).map(|user| user.name)
+}
+
 /// The group id of this name or number.
 #[must_use]
 pub fn group(name_or_gid: &str) -> Option<u32> {

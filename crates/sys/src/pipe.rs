@@ -103,6 +103,21 @@ pub fn reopen_nonblocking(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
     rustix::fs::open(path, flags, Mode::empty()).ok()
 }
 
+/// The same pipe, open for writing and for reading: it then never lacks a reader.
+///
+/// # Errors
+/// As open(2); where /proc is not mounted.
+pub fn reopen_both_ways(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    Ok(rustix::fs::open(
+        path,
+        OFlags::RDWR | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
+}
+
 /// How an attempt to move bytes went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moved {

@@ -114,6 +114,39 @@ impl Stat {
     }
 }
 
+/// What a process takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// Resident memory, bytes; pages that it shares with others are counted with each.
+    pub memory: u64,
+    /// Processor time of it and of its children that it has reaped.
+    pub cpu: Duration,
+}
+
+/// What a process takes now; nothing if there is no such process.
+#[must_use]
+pub fn usage(pid: i32) -> Usage {
+    let read = || {
+        let bytes = read_small(&format!("/proc/{pid}/stat")).ok()?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let (_, rest) = text.rsplit_once(") ")?;
+        let fields: Vec<u64> = rest
+            .split_ascii_whitespace()
+            .skip(1)
+            .map(|field| field.parse().unwrap_or(0))
+            .collect();
+        // Fields 14 to 17 and 24 of the whole line; the third was taken.
+        let ticks: u64 = fields.get(10..14)?.iter().sum();
+        let memory = fields.get(20)? * rustix::param::page_size() as u64;
+        let millis = ticks * 1000 / crate::clock::ticks_per_second();
+        Some(Usage {
+            memory,
+            cpu: Duration::from_millis(millis),
+        })
+    };
+    read().unwrap_or_default()
+}
+
 fn thread_count(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
@@ -231,6 +264,15 @@ pub fn holds_for_writing(pid: i32, pipes: &[u64]) -> Vec<usize> {
     }
     held.sort_unstable();
     held
+}
+
+/// The random identity of this boot (random(4)).
+///
+/// # Errors
+/// Where /proc is not mounted.
+pub fn boot_id() -> io::Result<String> {
+    let text = read_small("/proc/sys/kernel/random/boot_id")?;
+    Ok(String::from_utf8_lossy(&text).trim().to_owned())
 }
 
 /// How many processes the kernel has killed for want of memory since boot

@@ -43,6 +43,8 @@ pub struct Received {
     pub signal: i32,
     /// Who sent it, if a process did; the kernel sends those of the terminal.
     pub sender: Option<Sender>,
+    /// The number that came with it, where the sender gave one (sigqueue(3)).
+    pub value: Option<i32>,
 }
 
 /// The sending process, as it was then.
@@ -108,6 +110,7 @@ impl SignalSource {
         Some(Received {
             signal: i32::try_from(info.ssi_signo).unwrap_or(0),
             sender,
+            value: (info.ssi_code == libc::SI_QUEUE).then_some(info.ssi_int),
         })
     }
 }

@@ -8,34 +8,53 @@ use anyhow::{Context, Result};
 
 use super::results::{Machine, Results};
 use super::setup::{Setup, busy_share};
-use super::{Plan, latency, memory, relay, stop};
+use super::{Plan, What, latency, memory, relay, spawn, stop};
 
 pub(super) fn measure(plan: &Plan) -> Result<()> {
     let mut setup = Setup::of(plan)?;
-    stop::check(&setup)?;
-    setup.wait_for_calm();
-    let machine = machine(setup.rounds)?;
-    let latency = latency::measure(&mut setup).context("start to exit")?;
-    let memory = memory::measure(&setup).context("memory")?;
-    let relay = relay::measure(&mut setup).context("relay")?;
-    let stop = stop::measure(&mut setup).context("stop")?;
-    setup.progress("");
-
-    let results = Results {
-        machine,
-        latency: latency.rows,
-        relay: relay.rows,
-        stop: stop.rows,
-        memory: memory.rows,
-        goals: [latency.goals, relay.goals, stop.goals, memory.goals].concat(),
-        missing: [latency.missing, relay.missing, stop.missing, memory.missing].concat(),
+    let results = match plan.what {
+        What::Run => measure_run(&mut setup)?,
+        What::Spawn => measure_spawn(&mut setup)?,
     };
+    setup.progress("");
     println!("{}", results.text());
     if let Some(file) = &plan.effort.json {
         let json = serde_json::to_string_pretty(&results).context("writing the figures")?;
         fs::write(file, json + "\n").with_context(|| format!("writing {}", file.display()))?;
     }
     Ok(())
+}
+
+fn measure_spawn(setup: &mut Setup) -> Result<Results> {
+    setup.wait_for_calm();
+    let machine = machine(setup.rounds)?;
+    let spawn = spawn::measure(setup).context("daemons")?;
+    Ok(Results {
+        spawned: spawn.running,
+        returned: spawn.returned,
+        goals: spawn.goals,
+        missing: spawn.missing,
+        ..Results::of(machine)
+    })
+}
+
+fn measure_run(setup: &mut Setup) -> Result<Results> {
+    stop::check(setup)?;
+    setup.wait_for_calm();
+    let machine = machine(setup.rounds)?;
+    let latency = latency::measure(setup).context("start to exit")?;
+    let memory = memory::measure(setup).context("memory")?;
+    let relay = relay::measure(setup).context("relay")?;
+    let stop = stop::measure(setup).context("stop")?;
+    Ok(Results {
+        latency: latency.rows,
+        relay: relay.rows,
+        stop: stop.rows,
+        memory: memory.rows,
+        goals: [latency.goals, relay.goals, stop.goals, memory.goals].concat(),
+        missing: [latency.missing, relay.missing, stop.missing, memory.missing].concat(),
+        ..Results::of(machine)
+    })
 }
 
 fn machine(rounds: u32) -> Result<Machine> {

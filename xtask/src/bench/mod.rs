@@ -13,6 +13,7 @@ mod processes;
 mod relay;
 mod results;
 mod setup;
+mod spawn;
 mod statistics;
 mod stop;
 mod table;
@@ -20,14 +21,16 @@ mod table;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cargo;
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
-    /// Measure start, relay, stop and memory; the table goes to standard output
+    /// Measure `ward run`: start, relay, stop and memory; the table goes to standard output
     Run(Effort),
+    /// Measure `ward spawn`: from the call to a daemon that runs
+    Spawn(Effort),
     /// Keep the measuring process and end everything below it (started by `run`)
     #[command(hide = true)]
     Keep(Plan),
@@ -50,11 +53,21 @@ pub(crate) struct Effort {
     json: Option<PathBuf>,
 }
 
+/// Of which capability.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum What {
+    Run,
+    Spawn,
+}
+
 /// What one of our processes tells the next.
 #[derive(Args, Clone)]
 pub(crate) struct Plan {
     #[command(flatten)]
     effort: Effort,
+    /// What is measured
+    #[arg(long, value_enum)]
+    what: What,
     /// The program that is measured
     #[arg(long)]
     ward: PathBuf,
@@ -79,6 +92,11 @@ impl Plan {
                 arguments.push(value);
             }
         };
+        let what = match self.what {
+            What::Run => "run",
+            What::Spawn => "spawn",
+        };
+        pair("--what", Some(what.into()));
         pair("--rounds", self.effort.rounds.map(|n| n.to_string().into()));
         pair("--json", self.effort.json.clone().map(Into::into));
         pair("--ward", Some(self.ward.clone().into()));
@@ -94,25 +112,29 @@ impl Plan {
 
 pub(crate) fn main(verb: Verb) -> Result<()> {
     match verb {
-        Verb::Run(effort) => {
-            // One by one: built together, the two would share the features of what they share,
-            // and the ward that is measured would not be the ward that is shipped.
-            let ward = cargo::build("ward", &["--release", "--package", "ward"])?;
-            let load = cargo::build(
-                "bench-load",
-                &["--release", "--package", "xtask", "--bin", "bench-load"],
-            )?;
-            custody::front(&Plan {
-                effort,
-                ward,
-                load,
-                work: None,
-                group: None,
-            })
-        }
+        Verb::Run(effort) => begin(What::Run, effort),
+        Verb::Spawn(effort) => begin(What::Spawn, effort),
         Verb::Keep(plan) => custody::keep(plan),
         Verb::Measure(plan) => measure::measure(&plan),
     }
+}
+
+fn begin(what: What, effort: Effort) -> Result<()> {
+    // One by one: built together, the two would share the features of what they share,
+    // and the ward that is measured would not be the ward that is shipped.
+    let ward = cargo::build("ward", &["--release", "--package", "ward"])?;
+    let load = cargo::build(
+        "bench-load",
+        &["--release", "--package", "xtask", "--bin", "bench-load"],
+    )?;
+    custody::front(&Plan {
+        effort,
+        what,
+        ward,
+        load,
+        work: None,
+        group: None,
+    })
 }
 
 #[cfg(test)]
@@ -134,6 +156,7 @@ mod tests {
                 quick: true,
                 json: Some("out file.json".into()),
             },
+            what: What::Spawn,
             ward: "/a/ward".into(),
             load: "/a/load".into(),
             work: Some("/tmp/w".into()),

@@ -11,6 +11,10 @@ use super::table::{Table, figure};
 pub(super) struct Results {
     pub(super) machine: Machine,
     pub(super) latency: Vec<Latency>,
+    /// From the call to a daemon that runs.
+    pub(super) spawned: Vec<Latency>,
+    /// From the call to its return.
+    pub(super) returned: Vec<Latency>,
     pub(super) relay: Vec<Relay>,
     pub(super) stop: Vec<Stop>,
     pub(super) memory: Vec<Memory>,
@@ -29,12 +33,12 @@ pub(super) struct Machine {
     pub(super) busy_before: Option<f64>,
 }
 
-/// From the start of a wrapper around `true` until it is reaped.
+/// A time through one wrapper.
 #[derive(Serialize)]
 pub(super) struct Latency {
     pub(super) name: String,
     pub(super) microseconds: Summary,
-    /// Of the bare command, within each round.
+    /// Of the first of its kind (the bare command, the plainest peer), within each round.
     pub(super) of_bare: Option<f64>,
 }
 
@@ -121,7 +125,36 @@ impl Goal {
     }
 }
 
+fn latency_table(title: &str, of: &str, rows: &[Latency]) -> Option<String> {
+    let mut table = Table::new(title, &["through", "p10", "p50", "p90", of]);
+    for row in rows {
+        table.row(vec![
+            row.name.clone(),
+            format!("{:.0}", row.microseconds.p10),
+            format!("{:.0}", row.microseconds.p50),
+            format!("{:.0}", row.microseconds.p90),
+            figure(row.of_bare),
+        ]);
+    }
+    (!rows.is_empty()).then(|| table.text())
+}
+
 impl Results {
+    /// Nothing found yet.
+    pub(super) fn of(machine: Machine) -> Self {
+        Self {
+            machine,
+            latency: Vec::new(),
+            spawned: Vec::new(),
+            returned: Vec::new(),
+            relay: Vec::new(),
+            stop: Vec::new(),
+            memory: Vec::new(),
+            goals: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+
     /// The compact text.
     pub(super) fn text(&self) -> String {
         let machine = &self.machine;
@@ -132,7 +165,21 @@ impl Results {
             machine.rounds,
             calm(machine.busy_before)
         )];
-        parts.extend(self.latency_table());
+        parts.extend(latency_table(
+            "START TO EXIT of `true`, µs",
+            "× bare",
+            &self.latency,
+        ));
+        parts.extend(latency_table(
+            "CALL TO A DAEMON THAT RUNS, µs",
+            "× daemonize",
+            &self.spawned,
+        ));
+        parts.extend(latency_table(
+            "CALL TO ITS RETURN, µs (only ward waits until the daemon runs)",
+            "× daemonize",
+            &self.returned,
+        ));
         parts.extend(self.relay_table());
         parts.extend(self.stop_table());
         parts.extend(self.memory_table());
@@ -141,23 +188,6 @@ impl Results {
             parts.push(format!("NOT MEASURED\n  {}", self.missing.join("\n  ")));
         }
         parts.join("\n\n")
-    }
-
-    fn latency_table(&self) -> Option<String> {
-        let mut table = Table::new(
-            "START TO EXIT of `true`, µs",
-            &["through", "p10", "p50", "p90", "× bare"],
-        );
-        for row in &self.latency {
-            table.row(vec![
-                row.name.clone(),
-                format!("{:.0}", row.microseconds.p10),
-                format!("{:.0}", row.microseconds.p50),
-                format!("{:.0}", row.microseconds.p90),
-                figure(row.of_bare),
-            ]);
-        }
-        (!self.latency.is_empty()).then(|| table.text())
     }
 
     fn relay_table(&self) -> Option<String> {

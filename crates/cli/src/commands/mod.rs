@@ -1,23 +1,46 @@
 //! A file per verb.
 
 mod completions;
+mod daemonize;
 mod docs;
 mod doctor;
+mod logs;
 mod man;
+mod ps;
 mod run;
+mod spawn;
+mod status;
+mod stop;
+mod surroundings;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use crate::args::{Verb, Ward};
 use crate::failure::Failure;
 
+pub(crate) use daemonize::run as daemonize;
+
 /// Does what was asked.
 pub(crate) fn run(arguments: Ward) -> Result<ExitCode, Failure> {
     match arguments.verb {
         Verb::Run(arguments) => run::run(*arguments),
+        Verb::Spawn(arguments) => spawn::run(*arguments),
+        Verb::Ps(arguments) => ps::run(&arguments),
+        Verb::Stop(arguments) => stop::run(&arguments),
+        Verb::Restart(arguments) => stop::restart(&arguments),
+        Verb::Logs(arguments) => logs::run(&arguments),
+        Verb::Status(arguments) => status::run(&arguments),
+        Verb::Daemonize(arguments) => Ok(daemonize("daemonize", &arguments.arguments)),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments),
         Verb::Docs(arguments) => docs::run(&arguments),
     }
+}
+
+/// Says something to people.
+fn say(text: &str) {
+    // Where nobody can be told, the exit status still says it.
+    let _ = writeln!(std::io::stderr(), "ward: {text}");
 }

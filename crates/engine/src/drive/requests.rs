@@ -41,6 +41,10 @@ impl Drive<'_> {
         if let Host::Guardian(line) = &self.host {
             let _ = epoll::delete(&self.epoll, line);
         }
+        if self.custody.spec.detached.is_some() {
+            // The other keeper: we are two so that one may be killed.
+            return;
+        }
         let now = Instant::now();
         // The clock must not stand still for somebody who cannot continue it any more.
         self.timers.resume(now);
@@ -57,7 +61,20 @@ impl Drive<'_> {
                 signal,
                 sender,
                 origin,
-            } => self.stop_asked(signal, sender.as_ref(), origin, now),
+                order,
+            } => {
+                if let Some(order) = order {
+                    if self.last_request == Some(order.request) {
+                        return;
+                    }
+                    self.last_request = Some(order.request);
+                    if let Some(grace) = order.grace {
+                        self.custody.spec.policy.grace = grace;
+                        self.life.set_grace(grace);
+                    }
+                }
+                self.stop_asked(signal, sender.as_ref(), origin, now);
+            }
             ToGuardian::Forward { signal } => {
                 if let (Some(leader), None) = (self.custody.leader(), self.life.end()) {
                     let _ = signal_own_child(leader, signal.number());

@@ -2,10 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::SystemTime;
 
-use ward_model::spec::Log;
+use ward_model::spec::{Log, RotatedLog};
+
+use super::rotate::Rotation;
 
 /// A line longer than this is written in pieces, bytes.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -14,6 +17,7 @@ const LONGEST_LINE: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct LogFile {
     file: File,
+    rotation: Option<Rotation>,
     timestamps: bool,
     /// Per stream: the beginning of a line whose end has not come, so that the lines of two
     /// streams are not torn by one another.
@@ -34,13 +38,34 @@ impl LogFile {
             .append(log.append)
             .truncate(!log.append)
             .open(Path::new(&log.path))?;
-        Ok(Self {
+        Ok(Self::new(file, None, log.timestamps))
+    }
+
+    /// Opens a log that is kept within bounds.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub(crate) fn rotated(log: &RotatedLog) -> io::Result<Self> {
+        let (fd, rotation) = Rotation::open(log)?;
+        Ok(Self::new(fd.into(), Some(rotation), log.timestamps))
+    }
+
+    fn new(file: File, rotation: Option<Rotation>, timestamps: bool) -> Self {
+        Self {
             file,
-            timestamps: log.timestamps,
+            rotation,
+            timestamps,
             unfinished: [Vec::new(), Vec::new()],
             lost: 0,
             failure: None,
-        })
+        }
+    }
+
+    /// Goes on where a killed writer was, who may have rotated the log.
+    pub(crate) fn take_over(&mut self) {
+        if let Some(fresh) = self.rotation.as_mut().and_then(Rotation::reopen) {
+            self.file = fresh.into();
+        }
     }
 
     /// Writes what came from stream 0 or 1.
@@ -97,7 +122,14 @@ impl LogFile {
         while !bytes.is_empty() {
             match self.file.write(bytes) {
                 Ok(0) => break,
-                Ok(written) => bytes = &bytes[written..],
+                Ok(written) => {
+                    bytes = &bytes[written..];
+                    let fd = self.file.as_fd();
+                    let rotation = self.rotation.as_mut();
+                    if let Some(fresh) = rotation.and_then(|it| it.wrote(fd, written)) {
+                        self.file = fresh.into();
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     if self.lost == 0 {

@@ -177,10 +177,24 @@ impl Relay {
                 return Ok(Moved::NotNow);
             }
         }
+        if sink.forgets() {
+            sink.confess();
+        }
+        let mut failure = None;
         if self.log.is_none() && source.is_pipe && sink.spliceable() {
-            return sink.splice(fd.as_fd(), CHUNK);
+            match sink.splice(fd.as_fd(), CHUNK) {
+                Err(error) if sink.forgets() => failure = Some(error),
+                result => return result,
+            }
         }
         self.buffer.resize(COPY_CHUNK, 0);
+        if let Some(error) = failure {
+            let read = pipe::read(fd.as_fd(), &mut self.buffer)?;
+            if let Moved::Bytes(count) = read {
+                sink.forgot(count as u64, error);
+            }
+            return Ok(read);
+        }
         let read = pipe::read(fd.as_fd(), &mut self.buffer)?;
         if let Moved::Bytes(count) = read {
             if let Some(log) = &mut self.log {
@@ -209,6 +223,16 @@ impl Relay {
         self.undelivered += self.sources[index].fd.as_ref().map_or(0, pipe::waiting);
         let sink = &self.sinks[self.sources[index].sink];
         self.undelivered += sink.pending() as u64;
+    }
+
+    /// Goes on with logs that a killed writer had open.
+    pub(crate) fn take_over(&mut self) {
+        for sink in &mut self.sinks {
+            sink.take_over();
+        }
+        if let Some(log) = &mut self.log {
+            log.take_over();
+        }
     }
 
     /// Whether every source is at its end and everything was delivered, or cannot be.

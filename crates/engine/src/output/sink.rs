@@ -3,7 +3,10 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use ward_model::spec::RotatedLog;
 use ward_sys::pipe::{self, Destination, Moved};
+
+use super::rotate::Rotation;
 
 /// One of the caller's streams.
 #[derive(Debug)]
@@ -17,6 +20,10 @@ pub(crate) struct Sink {
     closed: bool,
     spliceable: bool,
     delivered: u64,
+    /// A daemon's log: kept within bounds, and never given up for want of room.
+    rotation: Option<Rotation>,
+    /// Bytes that the log could not take, and why, until that is written into it.
+    lost: Option<(u64, io::Error)>,
 }
 
 impl Sink {
@@ -42,7 +49,67 @@ impl Sink {
             pending: Vec::new(),
             closed: false,
             delivered: 0,
+            rotation: None,
+            lost: None,
         })
+    }
+
+    /// A daemon's log. Bytes are spliced into it: a writer that is killed at any moment has
+    /// then moved them or not, and lost none.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub(crate) fn log(log: &RotatedLog) -> io::Result<Self> {
+        let (fd, rotation) = Rotation::open(log)?;
+        Ok(Self {
+            rotation: Some(rotation),
+            spliceable: true,
+            ..Self::new(fd)?
+        })
+    }
+
+    /// Goes on where a killed writer was, who may have rotated the log.
+    pub(crate) fn take_over(&mut self) {
+        if let Some(fresh) = self.rotation.as_mut().and_then(Rotation::reopen) {
+            self.fd = fresh;
+        }
+    }
+
+    /// Whether what cannot be written is to be forgotten, and counted, rather than to stop
+    /// whoever writes it: a daemon does not die of a full disk.
+    pub(crate) fn forgets(&self) -> bool {
+        self.rotation.is_some()
+    }
+
+    /// Takes note of bytes that were forgotten.
+    pub(crate) fn forgot(&mut self, bytes: u64, why: io::Error) {
+        match &mut self.lost {
+            Some((lost, _)) => *lost += bytes,
+            None => self.lost = Some((bytes, why)),
+        }
+    }
+
+    /// Writes into the log that something is missing from it, once that is possible again.
+    pub(crate) fn confess(&mut self) {
+        let Some((bytes, why)) = &self.lost else {
+            return;
+        };
+        let line = format!("ward: {bytes} bytes of the output are missing here: {why}\n");
+        if let Ok(written) = rustix::io::write(&self.fd, line.as_bytes()) {
+            self.lost = None;
+            self.wrote(written);
+        }
+    }
+
+    fn wrote(&mut self, bytes: usize) {
+        let fd = self.fd.as_fd();
+        if let Some(fresh) = self
+            .rotation
+            .as_mut()
+            .and_then(|rotation| rotation.wrote(fd, bytes))
+        {
+            self.fd = fresh;
+        }
     }
 
     /// Whether bytes can be spliced here.
@@ -57,9 +124,13 @@ impl Sink {
 
     /// Splices from `source`.
     pub(crate) fn splice(&mut self, source: BorrowedFd<'_>, limit: usize) -> io::Result<Moved> {
-        let moved = pipe::splice(source, self.fd.as_fd(), limit)?;
+        let room = self.rotation.as_ref().map_or(limit, Rotation::room);
+        let moved = pipe::splice(source, self.fd.as_fd(), limit.min(room))?;
         match moved {
-            Moved::Bytes(count) => self.delivered += count as u64,
+            Moved::Bytes(count) => {
+                self.delivered += count as u64;
+                self.wrote(count);
+            }
             Moved::Unsupported => self.spliceable = false,
             Moved::Closed => self.closed = true,
             Moved::End | Moved::NotNow => {}
@@ -91,9 +162,18 @@ impl Sink {
                 None => (self.fd.as_fd(), false),
             };
             match pipe::write_some(to, self.kind, private, &self.pending[done..]) {
-                Ok(Moved::Bytes(count)) => done += count,
+                Ok(Moved::Bytes(count)) => {
+                    done += count;
+                    self.wrote(count);
+                }
                 Ok(Moved::Closed) => self.closed = true,
                 Ok(_) => break,
+                Err(error) if self.forgets() => {
+                    self.forgot((self.pending.len() - done) as u64, error);
+                    self.pending.clear();
+                    self.delivered += done as u64;
+                    return Ok(());
+                }
                 Err(error) => {
                     self.closed = true;
                     self.delivered += done as u64;

@@ -24,6 +24,10 @@ pub struct Policy {
     pub grace: Duration,
     /// From the leader's exit to the stop signal for what outlived it.
     pub leftover_grace: Duration,
+    /// A leader that exits with 0 has put its work into the background, as a daemon does that
+    /// forks: what outlives it is the work, and no left-over.
+    #[serde(default)]
+    pub follow: bool,
 }
 
 impl Default for Policy {
@@ -35,6 +39,7 @@ impl Default for Policy {
             stop_signal: None,
             grace: Duration::from_secs(10),
             leftover_grace: Duration::from_secs(2),
+            follow: false,
         }
     }
 }
@@ -282,10 +287,12 @@ impl Life {
                 self.state = State::Lingering;
                 actions.push(Action::Disarm(Timer::TimeLimit));
                 actions.push(Action::Disarm(Timer::IdleLimit));
-                actions.push(Action::Arm(
-                    Timer::LeftOverGrace,
-                    self.policy.leftover_grace,
-                ));
+                if !self.is_followed() {
+                    actions.push(Action::Arm(
+                        Timer::LeftOverGrace,
+                        self.policy.leftover_grace,
+                    ));
+                }
             }
             State::Spawning
             | State::Lingering
@@ -447,6 +454,17 @@ impl Life {
         }
     }
 
+    /// Whether the leader has ended and the work goes on ([`Policy::follow`]).
+    #[must_use]
+    pub fn is_followed(&self) -> bool {
+        self.policy.follow && self.end == Some(End::Exited { code: 0 })
+    }
+
+    /// Replaces [`Policy::grace`] for a stop that has not begun.
+    pub fn set_grace(&mut self, grace: Duration) {
+        self.policy.grace = grace;
+    }
+
     fn raise(&mut self, cause: CauseKind) {
         self.cause = self.cause.max(Some(cause));
     }
@@ -454,7 +472,7 @@ impl Life {
     fn stop(&mut self, cause: CauseKind, signal: Signal, actions: &mut Vec<Action>) {
         self.raise(cause);
         self.stopped_before_end |= self.end.is_none();
-        if self.state == State::Lingering {
+        if self.state == State::Lingering && !self.is_followed() {
             actions.push(Action::NameLeftOver);
         }
         self.state = State::Stopping;

@@ -182,6 +182,58 @@ fn without_grace_nobody_is_asked() {
     assert!(actions.contains(&Action::KillTree));
 }
 
+fn follower() -> Life {
+    let mut life = Life::new(Policy {
+        follow: true,
+        ..policy()
+    });
+    life.handle(Event::Spawned, &mut Vec::new());
+    life
+}
+
+#[test]
+fn who_puts_its_work_into_the_background_is_followed() {
+    let mut life = follower();
+    let mut actions = Vec::new();
+    life.handle(Event::LeaderExited(OK), &mut actions);
+    assert!(life.is_followed());
+    assert!(
+        !actions
+            .iter()
+            .any(|action| matches!(action, Action::Arm(Timer::LeftOverGrace, _)))
+    );
+    actions.clear();
+    life.handle(term(), &mut actions);
+    assert_eq!(
+        actions
+            .iter()
+            .find(|action| matches!(action, Action::SignalTree(..) | Action::NameLeftOver)),
+        Some(&Action::SignalTree(Signal::TERM, CauseKind::Requested))
+    );
+    life.handle(Event::TreeEmptied, &mut actions);
+    life.handle(Event::OutputEnded, &mut actions);
+    let outcome = life.outcome().expect("done");
+    assert_eq!(
+        (outcome.end, outcome.cause),
+        (OK, Some(CauseKind::Requested))
+    );
+}
+
+#[test]
+fn who_fails_takes_what_it_left_along() {
+    for end in [End::Exited { code: 1 }, End::Unknown] {
+        let mut life = follower();
+        let mut actions = Vec::new();
+        life.handle(Event::LeaderExited(end), &mut actions);
+        assert!(!life.is_followed());
+        assert!(
+            actions
+                .iter()
+                .any(|action| matches!(action, Action::Arm(Timer::LeftOverGrace, _)))
+        );
+    }
+}
+
 fn any_end() -> impl Strategy<Value = End> {
     prop_oneof![
         any::<u8>().prop_map(|code| End::Exited { code }),
@@ -211,8 +263,8 @@ proptest! {
     /// Whatever the order of events: one report, one stop signal to all, causes only rise,
     /// nothing is asked after the end, and no kill before the grace was over or waived.
     #[test]
-    fn invariants(events in prop::collection::vec(any_event(), 0..40)) {
-        let mut life = Life::new(policy());
+    fn invariants(events in prop::collection::vec(any_event(), 0..40), follow: bool) {
+        let mut life = Life::new(Policy { follow, ..policy() });
         let (mut finished, mut signalled, mut may_kill) = (0, 0, false);
         let mut cause = None;
         let mut armed = HashSet::new();
@@ -250,8 +302,12 @@ proptest! {
     /// However hostile the tree: once everything that must happen has happened (timers fire,
     /// the kill empties or stalls, the drain ends or its limit fires), the life is done.
     #[test]
-    fn every_life_ends(events in prop::collection::vec(any_event(), 0..40), stalls: bool) {
-        let mut life = Life::new(policy());
+    fn every_life_ends(
+        events in prop::collection::vec(any_event(), 0..40),
+        stalls: bool,
+        follow: bool,
+    ) {
+        let mut life = Life::new(Policy { follow, ..policy() });
         let mut actions = Vec::new();
         life.handle(Event::Spawned, &mut actions);
         for event in events {

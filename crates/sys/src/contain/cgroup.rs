@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -101,6 +101,54 @@ pub fn own_directory() -> Result<PathBuf, CgroupError> {
     }
 }
 
+/// A directory outside the caller's cgroup, for what is to outlive whatever ends that one (the
+/// service of a build agent, an enclosing run): `name` at the root of the hierarchy, made if
+/// need be. Where that may not be written to, the nearest ancestor of our own cgroup that is no
+/// run's.
+///
+/// # Errors
+/// As [`own_directory`].
+pub fn outside_directory(name: &str, is_run: fn(&str) -> bool) -> Result<PathBuf, CgroupError> {
+    let (mount, _) = usual_mount()
+        .map(|mount| (mount, "/".to_owned()))
+        .or_else(mount_from_mountinfo)
+        .ok_or(CgroupError::NotMounted)?;
+    let apart = mount.join(name);
+    match fs::create_dir(&apart) {
+        Ok(()) => return Ok(apart),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if rustix::fs::access(&apart, rustix::fs::Access::WRITE_OK).is_ok() {
+                return Ok(apart);
+            }
+        }
+        Err(_) => {}
+    }
+    let own = own_directory()?;
+    let below_run = own.ancestors().filter(|directory| {
+        let name = directory.file_name().and_then(|name| name.to_str());
+        name.is_some_and(is_run)
+    });
+    Ok(below_run
+        .last()
+        .and_then(Path::parent)
+        .map_or_else(|| own.clone(), Path::to_owned))
+}
+
+/// Opens a cgroup for processes that are nobody's run, made if need be.
+///
+/// # Errors
+/// When it cannot be made or opened.
+pub fn leaf(path: &Path) -> Result<OwnedFd, CgroupError> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(io_error("making", path)(error))
+        }
+        Ok(()) | Err(_) => File::open(path)
+            .map(OwnedFd::from)
+            .map_err(io_error("opening", path)),
+    }
+}
+
 fn usual_mount() -> Option<PathBuf> {
     USUAL_MOUNTS.into_iter().map(PathBuf::from).find(|path| {
         rustix::fs::statfs(path).is_ok_and(|stat| {
@@ -156,6 +204,19 @@ impl Cgroup {
                 Err(error)
             }
         }
+    }
+
+    /// Opens one that is there, as somebody who may look after it once nobody else does.
+    ///
+    /// # Errors
+    /// When its files cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, CgroupError> {
+        let open = |file: &Path| File::open(file).map_err(io_error("opening", file));
+        Ok(Self {
+            directory: open(path)?,
+            events: open(&path.join("cgroup.events"))?,
+            path: path.to_owned(),
+        })
     }
 
     /// Where it is.

@@ -2,7 +2,7 @@
 //! (pidfd_open(2)).
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -57,6 +57,53 @@ impl Process {
             Ok(()) => Told::Yes,
             Err(Errno::PERM) => Told::Denied,
             Err(_) => Told::Gone,
+        }
+    }
+
+    /// Sends it a signal with a number, as sigqueue(3) does.
+    #[must_use]
+    pub fn signal_with(&self, signal: i32, value: i32) -> Told {
+        #[repr(C, align(8))]
+        struct Info {
+            signo: i32,
+            errno: i32,
+            code: i32,
+            #[cfg(target_pointer_width = "64")]
+            pad: i32,
+            pid: i32,
+            uid: u32,
+            value: i32,
+            rest: [u8; 100],
+        }
+        const { assert!(size_of::<Info>() >= size_of::<libc::siginfo_t>()) };
+        let info = Info {
+            signo: signal,
+            errno: 0,
+            code: libc::SI_QUEUE,
+            #[cfg(target_pointer_width = "64")]
+            pad: 0,
+            pid: rustix::process::getpid().as_raw_nonzero().get(),
+            uid: rustix::process::getuid().as_raw(),
+            value,
+            rest: [0; 100],
+        };
+        // SAFETY: the descriptor is open; `info` is laid out as a siginfo_t of this kind
+        // (sigaction(2), rt_sigqueueinfo(2)) and not smaller.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.fd.as_raw_fd(),
+                signal,
+                &raw const info,
+                0,
+            )
+        };
+        if result == 0 {
+            return Told::Yes;
+        }
+        match io::Error::last_os_error().raw_os_error() {
+            Some(libc::EPERM) => Told::Denied,
+            Some(_) | None => Told::Gone,
         }
     }
 

@@ -54,10 +54,14 @@ fn become_command(launch: &Launch) -> Step {
 
     at(Stage::ProcessGroup);
     let group = match launch.group {
-        Group::New | Group::NewForeground(_) => 0,
-        Group::Join(pid) => pid.as_raw_nonzero().get() as usize,
+        Group::New | Group::NewForeground(_) => Some(0),
+        Group::Join(pid) => Some(pid.as_raw_nonzero().get() as usize),
+        Group::NewSession => None,
     };
-    call(libc::SYS_setpgid, [0, group, 0, 0])?;
+    match group {
+        Some(group) => call(libc::SYS_setpgid, [0, group, 0, 0])?,
+        None => call(libc::SYS_setsid, [0; 4])?,
+    };
     if let Group::NewForeground(stream) = launch.group {
         at(Stage::Foreground);
         let me = call(libc::SYS_getpid, [0; 4])? as libc::pid_t;
@@ -127,6 +131,9 @@ fn become_command(launch: &Launch) -> Step {
     for (place, fd) in launch.stdio.iter().enumerate() {
         call(libc::SYS_dup3, [fd.as_raw_fd() as usize, place, 0, 0])?;
     }
+    for file in &launch.tell_pid {
+        tell_pid(file.as_raw_fd())?;
+    }
     at(Stage::CloseRest);
     close_rest(&launch.keep)?;
 
@@ -135,6 +142,27 @@ fn become_command(launch: &Launch) -> Step {
     at(Stage::Exec);
     unblock_signals()?;
     exec(launch)
+}
+
+/// Replaces what is in a file by our own id and a line break.
+fn tell_pid(file: RawFd) -> Step {
+    // The longest id has ten digits.
+    let mut text = [b'\n'; 11];
+    let mut start = text.len() - 1;
+    let mut rest = call(libc::SYS_getpid, [0; 4])?;
+    loop {
+        start -= 1;
+        text[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 || start == 0 {
+            break;
+        }
+    }
+    let fd = file as usize;
+    // A pipe or a device has nothing to cut off.
+    let _ = call(libc::SYS_ftruncate, [fd, 0, 0, 0]);
+    let line = text[start..].as_ptr() as usize;
+    call(libc::SYS_write, [fd, line, text.len() - start, 0]).map(drop)
 }
 
 /// Gives every signal its default disposition, so that no `nohup`, `&` or runtime above us

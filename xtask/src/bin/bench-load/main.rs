@@ -27,11 +27,12 @@ fn dispatch(words: &[&str]) -> io::Result<()> {
     match words {
         ["produce", bytes, block] => stream::produce(number(bytes)?, number(block)? as usize),
         ["drain", bytes] => stream::drain(number(bytes)?),
+        ["arrive", fifo] => stream::arrive(fifo),
         ["tree", ready, size] => tree::node(ready, number(size)?, 0),
         ["node", ready, size, index] => tree::node(ready, number(size)?, number(index)?),
         ["hop", ready, size, index] => tree::hop(ready, number(size)?, number(index)?),
         _ => Err(io::Error::other(
-            "not one of: produce BYTES BLOCK | drain BYTES | tree READY SIZE",
+            "not one of: produce BYTES BLOCK | drain BYTES | arrive FIFO | tree READY SIZE",
         )),
     }
 }

@@ -23,6 +23,11 @@ pub(crate) fn produce(bytes: u64, block: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// Says that it runs, by one byte.
+pub(crate) fn arrive(fifo: &str) -> io::Result<()> {
+    File::options().write(true).open(fifo)?.write_all(b"!")
+}
+
 /// Reads to the end and fails unless that was `expected` bytes.
 pub(crate) fn drain(expected: u64) -> io::Result<()> {
     let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);

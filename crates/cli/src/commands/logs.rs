@@ -1,0 +1,193 @@
+//! `ward logs`: what a daemon printed, over the parts of its log.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use ward_engine::ledger::{Ledger, locate};
+use ward_engine::log_part;
+
+use super::stop::{on_record, unknown};
+use crate::args::LogsArgs;
+use crate::failure::Failure;
+
+/// How often a log that is followed is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Lines that are shown first where a log is followed.
+const FIRST_LINES: usize = 10;
+
+/// Bytes read at a time.
+const PIECE: usize = 64 << 10;
+
+/// Prints it.
+pub(crate) fn run(arguments: &LogsArgs) -> Result<ExitCode, Failure> {
+    let ledger = Ledger::at(&locate()?);
+    let seen = on_record(&ledger, &arguments.name)?;
+    let Some(path) = seen.entry.log else {
+        return Err(Failure::usage(
+            format!("`{}` has no log: its output goes elsewhere", arguments.name),
+            "it was started with its own files for its output",
+        ));
+    };
+    let lines = arguments.lines.or(arguments.follow.then_some(FIRST_LINES));
+    match print(&path, lines, arguments.follow, &mut io::stdout()) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        // Whoever read has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(unknown(&arguments.name)),
+        Err(error) => Err(Failure::ours(
+            &format!("cannot show the log `{}`", path.display()),
+            &error,
+        )),
+    }
+}
+
+/// The files of a log, oldest first, opened at once so that a rotation in between loses none.
+fn parts(path: &Path) -> io::Result<Vec<File>> {
+    let mut older = Vec::new();
+    let mut number = 1;
+    while let Ok(file) = File::open(log_part(path, number)) {
+        older.push(file);
+        number += 1;
+    }
+    older.reverse();
+    older.push(File::open(path)?);
+    // What was the current part a moment ago may have been put aside between the two.
+    let mut seen = std::collections::HashSet::new();
+    older.retain(|file| file.metadata().is_ok_and(|meta| seen.insert(meta.ino())));
+    Ok(older)
+}
+
+fn print(path: &Path, lines: Option<usize>, follow: bool, out: &mut impl Write) -> io::Result<()> {
+    let mut files = parts(path)?;
+    let mut first = 0;
+    if let Some(mut wanted) = lines {
+        first = files.len();
+        while first > 0 && wanted > 0 {
+            first -= 1;
+            wanted = seek_to_last_lines(&mut files[first], wanted)?;
+        }
+    }
+    for file in &mut files[first..] {
+        io::copy(file, out)?;
+    }
+    out.flush()?;
+    if follow && let Some(mut current) = files.pop() {
+        // With no line wanted, none of it was read.
+        if lines == Some(0) {
+            current.seek(SeekFrom::End(0))?;
+        }
+        go_on(path, current, out)?;
+    }
+    Ok(())
+}
+
+/// Puts a file's offset before its last `wanted` lines. Returns how many of them it lacks.
+fn seek_to_last_lines(file: &mut File, wanted: usize) -> io::Result<usize> {
+    let end = file.metadata()?.len();
+    let mut at = end;
+    let mut missing = wanted;
+    let mut piece = vec![0; PIECE];
+    while at > 0 {
+        let length = usize::try_from(at.min(PIECE as u64)).unwrap_or(PIECE);
+        at -= length as u64;
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(&mut piece[..length])?;
+        for index in (0..length).rev() {
+            let place = at + index as u64;
+            // The end of a line that has others behind it.
+            if piece[index] == b'\n' && place + 1 < end {
+                missing -= 1;
+                if missing == 0 {
+                    file.seek(SeekFrom::Start(place + 1))?;
+                    return Ok(0);
+                }
+            }
+        }
+    }
+    file.seek(SeekFrom::Start(0))?;
+    Ok(missing.saturating_sub(usize::from(end > 0)))
+}
+
+/// Prints what is added, until nobody reads any more.
+fn go_on(path: &Path, mut current: File, out: &mut impl Write) -> io::Result<()> {
+    loop {
+        io::copy(&mut current, out)?;
+        out.flush()?;
+        let meta = current.metadata()?;
+        if current.stream_position()? > meta.len() {
+            // Emptied.
+            current.seek(SeekFrom::Start(0))?;
+            continue;
+        }
+        let replaced = fs::metadata(path).is_ok_and(|there| there.ino() != meta.ino());
+        if replaced {
+            // Nothing is added to a part that was put aside; what was added before that is taken
+            // first, and parts that came and went meanwhile after it.
+            io::copy(&mut current, out)?;
+            let files = parts(path)?;
+            let ours = files
+                .iter()
+                .position(|file| file.metadata().is_ok_and(|there| there.ino() == meta.ino()));
+            let mut newer: Vec<File> = match ours {
+                Some(at) => files.into_iter().skip(at + 1).collect(),
+                None => files,
+            };
+            if let Some(last) = newer.pop() {
+                for mut file in newer {
+                    io::copy(&mut file, out)?;
+                }
+                current = last;
+            }
+            continue;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(parts: &[&str], lines: Option<usize>) -> String {
+        let directory = std::env::temp_dir().join(format!(
+            "ward-logs-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        ));
+        fs::create_dir_all(&directory).expect("a directory");
+        let path = directory.join("log");
+        for (index, text) in parts.iter().rev().enumerate() {
+            let file = match u32::try_from(index).expect("few") {
+                0 => path.clone(),
+                number => log_part(&path, number),
+            };
+            fs::write(file, text).expect("write");
+        }
+        let mut out = Vec::new();
+        print(&path, lines, false, &mut out).expect("print");
+        fs::remove_dir_all(&directory).expect("clean up");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn last_lines_reach_over_parts() {
+        let parts = ["1\n2\n3\n", "4\n5\n", "6\n7"];
+        for (lines, text) in [
+            (None, "1\n2\n3\n4\n5\n6\n7"),
+            (Some(0), ""),
+            (Some(1), "7"),
+            (Some(2), "6\n7"),
+            (Some(3), "5\n6\n7"),
+            (Some(5), "3\n4\n5\n6\n7"),
+            (Some(100), "1\n2\n3\n4\n5\n6\n7"),
+        ] {
+            assert_eq!(shown(&parts, lines), text, "{lines:?}");
+        }
+        assert_eq!(shown(&["a\n", ""], Some(1)), "a\n");
+    }
+}
