@@ -62,6 +62,8 @@ pub(crate) struct Custody {
     told: SharedNumber,
     /// What the command gets; `None` once it has it.
     stdio: Option<[OwnedFd; 3]>,
+    /// Descriptors that it is given under these numbers.
+    pub(crate) placed: Vec<(OwnedFd, i32)>,
     /// Files that the command writes its id into before its exec.
     pub(crate) pid_files: Vec<OwnedFd>,
     /// The command's side of its own terminal, which the guardian's session must take.
@@ -124,10 +126,16 @@ impl Custody {
             Some(detached) => Streams::detach(&spec, detached, stdio)?,
             None => Streams::connect(&spec, log)?,
         };
+        // A daemon's is kept with its environment and its log.
+        let mode = if spec.detached.is_some() {
+            0o600
+        } else {
+            0o666
+        };
         let report = match report {
             Some(path) => {
                 Some(
-                    ReportFile::prepare(path).map_err(|source| EngineError::Report {
+                    ReportFile::prepare(path, mode).map_err(|source| EngineError::Report {
                         path: path.to_owned(),
                         source,
                     })?,
@@ -176,6 +184,7 @@ impl Custody {
             leader_status,
             told,
             stdio: Some(streams.stdio),
+            placed: Vec::new(),
             pid_files: Vec::new(),
             session_terminal: streams.session_terminal,
             keyboard: streams.keyboard,
@@ -195,6 +204,7 @@ impl Custody {
     /// Lets go of the command's ends of its streams, so that the end of output can be seen.
     pub(crate) fn drop_command_side(&mut self) {
         self.stdio = None;
+        self.placed.clear();
         self.pid_files.clear();
         self.session_terminal = None;
     }
@@ -285,6 +295,11 @@ impl Custody {
         };
         let [stdin, stdout, stderr] = stdio;
         let pid_files: Vec<_> = self.pid_files.iter().map(AsFd::as_fd).collect();
+        let placed: Vec<_> = self
+            .placed
+            .iter()
+            .map(|(fd, number)| (fd.as_fd(), *number))
+            .collect();
         Launch::new(
             &spec.command,
             &Surroundings {
@@ -298,6 +313,7 @@ impl Custody {
                 cgroup,
                 stdio: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
                 keep: &spec.keep_fds,
+                place: &placed,
                 tell_pid: &pid_files,
             },
         )?

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use ward_model::ready::Ready;
 use ward_model::spec::{DaemonOutput, Detached, RotatedLog};
-use ward_sys::spawn::Placed;
 
 use crate::error::EngineError;
 use crate::keep::{self, Beside, KeepError, Kept};
@@ -54,18 +53,24 @@ pub enum Begun {
 /// Where the output of `entry` goes if nothing else was asked for.
 #[must_use]
 pub fn usual_output(held: &Held, max_bytes: u64, keep: u32, timestamps: bool) -> Detached {
-    into_log(held.directory().join("log"), max_bytes, keep, timestamps)
+    let path = held.directory().join("log");
+    output(path, max_bytes, keep, timestamps, true)
 }
 
 /// Output into this log.
 #[must_use]
 pub fn into_log(path: PathBuf, max_bytes: u64, keep: u32, timestamps: bool) -> Detached {
+    output(path, max_bytes, keep, timestamps, false)
+}
+
+fn output(path: PathBuf, max_bytes: u64, keep: u32, timestamps: bool, private: bool) -> Detached {
     Detached {
         output: DaemonOutput::Log(RotatedLog {
             path: path.into(),
             max_bytes,
             keep,
             timestamps,
+            private,
         }),
     }
 }
@@ -95,17 +100,13 @@ pub fn begin_with(entry: &mut Entry, held: &Held, mut beside: Beside) -> Result<
         None => false,
     };
     let mut watch = ready.as_ref().map(Watch::prepare).transpose()?;
-    let mut placed = None;
     if let Some(watch) = &mut watch {
         if let Some(identity) = &entry.spec.identity {
             watch.expect_uid(identity.uid);
         }
         beside.environment.extend(watch.environment());
         if let Some((fd, number)) = watch.take_passed() {
-            let fd = Placed::new(fd, number)
-                .map_err(EngineError::system("pass a descriptor for readiness"))?;
-            beside.keep_fds.push(fd.number());
-            placed = Some(fd);
+            beside.descriptors.push((fd, number));
         }
     }
     let log_from = entry
@@ -114,7 +115,6 @@ pub fn begin_with(entry: &mut Entry, held: &Held, mut beside: Beside) -> Result<
         .and_then(|path| fs::metadata(path).ok())
         .map_or(0, |meta| meta.len());
     let mut kept = keep::start(entry, held, beside)?;
-    drop(placed);
     let pid = match kept.wait_for_start() {
         Ok(pid) => pid,
         Err(status) => {

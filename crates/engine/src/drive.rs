@@ -488,7 +488,15 @@ impl<'a> Drive<'a> {
         self.custody.account.left_over = left;
     }
 
+    /// Puts on record that it is being stopped.
+    fn note_stop(&mut self) {
+        if let Some(record) = &mut self.custody.record {
+            record.stopping();
+        }
+    }
+
     fn tell(&mut self, signal: Signal, cause: CauseKind, now: Instant) {
+        self.note_stop();
         if cause == CauseKind::LeftOver {
             self.custody.account.stop_asked(cause, None, None, now);
         }
@@ -513,6 +521,7 @@ impl<'a> Drive<'a> {
     }
 
     fn kill(&mut self, now: Instant) {
+        self.note_stop();
         if self.custody.account.killed.count == 0 {
             self.custody.account.look_at_watched(now);
             let listed = self.custody.tree.doomed();

@@ -71,6 +71,8 @@ pub(crate) enum Role {
     Front,
     Guardian,
     Leader,
+    /// Whichever keeper stops it.
+    Stopping,
 }
 
 impl Role {
@@ -79,6 +81,7 @@ impl Role {
             Self::Front => "front",
             Self::Guardian => "guardian",
             Self::Leader => "leader",
+            Self::Stopping => "stopping",
         }
     }
 }
@@ -88,6 +91,7 @@ impl Role {
 pub(crate) struct Record {
     processes: File,
     caller: Line,
+    is_stopping: bool,
 }
 
 impl Record {
@@ -103,6 +107,12 @@ impl Record {
         let leader = leader.as_raw_nonzero().get();
         self.note(Role::Leader, leader.unsigned_abs());
         self.caller.say(&FromKeeper::Started { leader });
+    }
+
+    pub(crate) fn stopping(&mut self) {
+        if !std::mem::replace(&mut self.is_stopping, true) {
+            self.note(Role::Stopping, std::process::id());
+        }
     }
 
     pub(crate) fn notice(&self, text: &str) {
@@ -206,8 +216,8 @@ impl AsFd for Kept {
 pub struct Beside {
     /// Variables.
     pub environment: Vec<(OsString, OsString)>,
-    /// Open descriptors, under their numbers.
-    pub keep_fds: Vec<i32>,
+    /// Descriptors, under numbers above 2.
+    pub descriptors: Vec<(OwnedFd, i32)>,
     /// Files that it writes its process id into just before its exec.
     pub pid_files: Vec<OwnedFd>,
     /// Standard streams, where the order has files for them.
@@ -224,10 +234,10 @@ pub(crate) fn start(entry: &mut Entry, held: &Held, beside: Beside) -> Result<Ke
     let doing = EngineError::system;
     let mut spec = entry.spec.clone();
     spec.environment.extend(beside.environment);
-    spec.keep_fds.extend(beside.keep_fds);
     crate::custody::check_kept(&spec)?;
     let report = Seen::report_path(held.directory());
     let mut custody = Custody::prepare_with(spec, Some(&report), beside.stdio)?;
+    custody.placed = beside.descriptors;
     custody.pid_files = beside.pid_files;
     entry.run_id.clone_from(&custody.run_id);
     entry.cgroup = custody
@@ -252,6 +262,7 @@ pub(crate) fn start(entry: &mut Entry, held: &Held, beside: Beside) -> Result<Ke
     custody.record = Some(Record {
         processes,
         caller: far_end,
+        is_stopping: false,
     });
     match fork_apart(&custody) {
         Ok(Side::Child) => {

@@ -396,6 +396,12 @@ impl Held {
         Ok(read_entry(&self.path)?.map(|entry| Seen::new(self.path.clone(), entry)))
     }
 
+    /// Whether keepers live of whatever is on record.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        state::is_locked(&self.path.join("processes"))
+    }
+
     /// Puts `entry` on record in the place of what was there, which must have ended. Gives the
     /// file that the keepers note themselves in, locked.
     ///

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use ward_model::report::Report;
@@ -18,11 +18,11 @@ pub(crate) struct ReportFile {
 }
 
 impl ReportFile {
-    /// Opens it for later.
+    /// Opens it for later, with this mode if it is a new file.
     ///
     /// # Errors
     /// When it could not be written.
-    pub(crate) fn prepare(path: &Path) -> io::Result<Self> {
+    pub(crate) fn prepare(path: &Path, mode: u32) -> io::Result<Self> {
         let special = fs::metadata(path).is_ok_and(|meta| {
             let kind = meta.file_type();
             kind.is_fifo() || kind.is_char_device() || kind.is_socket()
@@ -59,7 +59,11 @@ impl ReportFile {
         let draft = path.with_file_name(draft_name);
         // A draft of this number can only be left from a process that was killed.
         let _ = fs::remove_file(&draft);
-        let file = File::options().write(true).create_new(true).open(&draft)?;
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&draft)?;
         Ok(Self {
             path: path.to_owned(),
             draft: Some(draft),

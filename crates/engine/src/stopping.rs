@@ -38,7 +38,7 @@ pub fn stop(seen: &Seen, grace: Option<Duration>, request: u16) -> Stopped {
     match seen.state {
         State::Ended | State::Failed | State::Gone => Stopped::WasNotRunning,
         State::Unguarded => stop_unguarded(seen, grace.unwrap_or(seen.entry.spec.policy.grace)),
-        State::Starting | State::Running => stop_kept(seen, grace, request),
+        State::Starting | State::Running | State::Stopping => stop_kept(seen, grace, request),
     }
 }
 

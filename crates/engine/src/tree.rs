@@ -136,7 +136,7 @@ impl Tree {
             run_id.rsplit('/').next().unwrap_or(run_id)
         );
         let parent = if detached {
-            cgroup::outside_directory(APART, |name| name.starts_with(RUN_PREFIX))
+            cgroup::outside_directory(APART, is_run)
         } else {
             cgroup::own_directory()
         };
@@ -459,6 +459,19 @@ impl Tree {
             cgroup.remove();
         }
     }
+}
+
+/// Whether a cgroup of this name is that of a run: `ward-MICROSECONDS-PID`.
+fn is_run(name: &str) -> bool {
+    let parts = name
+        .strip_prefix(RUN_PREFIX)
+        .and_then(|rest| rest.split_once('-'));
+    parts.is_some_and(|(micros, pid)| {
+        !micros.is_empty()
+            && micros.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && !pid.is_empty()
+            && pid.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 fn own_pid() -> i32 {

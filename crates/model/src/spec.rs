@@ -90,6 +90,8 @@ pub struct RotatedLog {
     pub keep: u32,
     /// Puts the time before each line, as in [`Log::timestamps`].
     pub timestamps: bool,
+    /// Nobody but its user may read it.
+    pub private: bool,
 }
 
 impl Spec {

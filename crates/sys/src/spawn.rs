@@ -13,7 +13,7 @@ mod child;
 
 use std::ffi::{CString, NulError, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
@@ -100,6 +100,8 @@ pub struct Surroundings<'a> {
     pub stdio: [BorrowedFd<'a>; 3],
     /// Other descriptors to keep under their numbers.
     pub keep: &'a [RawFd],
+    /// Descriptors to give it under these numbers, each above 2.
+    pub place: &'a [(BorrowedFd<'a>, RawFd)],
     /// Files into which it writes its own id, a line each, just before its exec: whatever was
     /// in them is gone then, and it finds the id there itself.
     pub tell_pid: &'a [BorrowedFd<'a>],
@@ -145,43 +147,6 @@ impl SpawnError {
     }
 }
 
-/// A descriptor under a number that the child shall see it by; closed when this is dropped.
-#[derive(Debug)]
-pub struct Placed(OwnedFd);
-
-impl Placed {
-    /// Puts `fd` under `number`, to be kept by [`Surroundings::keep`].
-    ///
-    /// # Errors
-    /// EBUSY if the number is in use; else as dup(2).
-    pub fn new(fd: OwnedFd, number: RawFd) -> io::Result<Self> {
-        if fd.as_raw_fd() != number && is_open(number) {
-            return Err(io::Error::from_raw_os_error(libc::EBUSY));
-        }
-        // SAFETY: without the flag that has it closed by exec, at or above a number that is free:
-        // it replaces no descriptor.
-        let placed = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD, number) };
-        if placed < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: just made, and nobody else's.
-        let placed = unsafe { OwnedFd::from_raw_fd(placed) };
-        if placed.as_raw_fd() == number {
-            return Ok(Self(placed));
-        }
-        // It was at that very number itself, with the flag.
-        // SAFETY: our own descriptor; only its flag changes.
-        unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) };
-        Ok(Self(fd))
-    }
-
-    /// Its number.
-    #[must_use]
-    pub fn number(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
 /// NUL-terminated strings and the array of pointers to them that execve(2) wants.
 #[derive(Debug)]
 struct StringArray {
@@ -220,6 +185,7 @@ pub struct Launch {
     cgroup_procs: Option<OwnedFd>,
     stdio: [OwnedFd; 3],
     keep: Vec<RawFd>,
+    place: Vec<(OwnedFd, RawFd)>,
     tell_pid: Vec<OwnedFd>,
     /// The child's word to its parent: how far it came, and the errno of what failed.
     stage: AtomicU32,
@@ -270,8 +236,10 @@ impl Launch {
                 CString::new(item)
             })
             .collect::<Result<Vec<_>, _>>()?;
+        let highest = around.place.iter().map(|(_, number)| number + 1).max();
+        let parking = PARKING.max(highest.unwrap_or(0));
         let park = |fd: BorrowedFd<'_>| {
-            rustix::io::fcntl_dupfd_cloexec(fd, PARKING)
+            rustix::io::fcntl_dupfd_cloexec(fd, parking)
                 .map_err(|error| SpawnError::Clone(error.into()))
         };
         let [stdin, stdout, stderr] = around.stdio;
@@ -296,6 +264,11 @@ impl Launch {
             },
             stdio: [park(stdin)?, park(stdout)?, park(stderr)?],
             keep: around.keep.to_vec(),
+            place: around
+                .place
+                .iter()
+                .map(|(fd, number)| Ok((park(*fd)?, *number)))
+                .collect::<Result<_, SpawnError>>()?,
             tell_pid: around
                 .tell_pid
                 .iter()

@@ -12,7 +12,6 @@ use ward_engine::keep::Beside;
 use ward_engine::ledger::{Held, Ledger, locate};
 use ward_model::cookie::OF_BUILD_SERVERS;
 use ward_model::spec::{DaemonOutput, Detached, Identity};
-use ward_sys::spawn::Placed;
 
 use super::spawn::{Draft, made_up};
 use crate::args::SpawnArgs;
@@ -20,7 +19,7 @@ use crate::compat::daemonize::{self, NotStarted, Parsed, PidFile, Prepared, Refu
 
 type Environment = Vec<(OsString, OsString)>;
 
-/// Where descriptors for the daemon are put at least: out of the way of what it opens first.
+/// The number of the lock's descriptor in the daemon: the first that is free in the original.
 const LOCK_PLACE: i32 = 3;
 
 /// Does what the original would.
@@ -97,16 +96,10 @@ fn start(prepared: Prepared, pid_file: &mut PidFile) -> Result<i32, NotStarted> 
         beside.stdio = Some(stdio);
     }
     // The lock is the daemon's alone, and goes with it: nobody else may hold it open.
-    let lock = lock
-        .map(|lock| {
-            let number = free_number(LOCK_PLACE.max(lock.as_raw_fd()));
-            Placed::new(lock, number)
-        })
-        .transpose()
-        .map_err(|error| other(format!("cannot pass the lock on: {error}")))?;
-    beside.keep_fds.extend(lock.as_ref().map(Placed::number));
+    beside
+        .descriptors
+        .extend(lock.map(|lock| (lock, LOCK_PLACE)));
     let begun = daemon::begin_with(&mut entry, &held, beside);
-    drop(lock);
     match begun {
         Ok(Begun::Running { pid, .. }) => {
             pid_file.written = Some(pid);
@@ -119,7 +112,7 @@ fn start(prepared: Prepared, pid_file: &mut PidFile) -> Result<i32, NotStarted> 
                 .look()
                 .ok()
                 .flatten()
-                .and_then(|seen| seen.report?.failure);
+                .and_then(|seen| seen.read_report()?.failure);
             match failure {
                 Some(failure) if failure.step.contains("execut") && failure.errno > 0 => Err(
                     NotStarted::Exec(io::Error::from_raw_os_error(failure.errno)),
@@ -177,10 +170,4 @@ fn refuse_taken(held: &Held, name: &str) -> Result<(), NotStarted> {
 fn open_on(fd: &OwnedFd) -> OsString {
     let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
     std::fs::read_link(link).map_or_else(|_| "/dev/null".into(), Into::into)
-}
-
-fn free_number(from: i32) -> i32 {
-    (from..)
-        .find(|fd| !ward_sys::spawn::is_open(*fd))
-        .unwrap_or(from)
 }

@@ -55,6 +55,7 @@ struct Build {
     command: String,
     user: String,
     directory: Option<String>,
+    started: String,
     uptime: f64,
     memory_bytes: u64,
     cpu: f64,
@@ -188,6 +189,10 @@ impl Build {
             command: run.command.clone(),
             user: run.user.clone(),
             directory: run.directory.clone(),
+            started: humantime::format_rfc3339_seconds(
+                std::time::SystemTime::now() - run.guardian.age(),
+            )
+            .to_string(),
             uptime: round(run.guardian.age()),
             memory_bytes,
             cpu: round(cpu),

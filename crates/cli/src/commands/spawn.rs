@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ward_engine::chain;
 use ward_engine::daemon::{self, Begun};
 use ward_engine::keep::usual_surroundings;
 use ward_engine::ledger::{Entry, Held, Ledger, LedgerError, Origin, Seen, locate};
@@ -45,7 +46,14 @@ pub(crate) fn run(arguments: SpawnArgs) -> Result<ExitCode, Failure> {
     // Found to be wrong before anything is touched.
     let draft = Draft::new(arguments)?;
     let held = ledger.hold(&name)?;
-    let old = held.look()?;
+    let old = match held.look() {
+        // Whatever it was about has ended, and its place can be taken.
+        Err(error @ LedgerError::Damaged { .. }) if !held.is_kept() => {
+            say(&format!("{}; it is replaced", chain(&error)));
+            None
+        }
+        result => result?,
+    };
     let running = old.as_ref().filter(|old| old.state.is_alive());
     if let Some(running) = running {
         match if_running {

@@ -24,6 +24,8 @@ pub enum State {
     Starting,
     /// It runs, and is kept.
     Running,
+    /// It was told to stop, and has not ended yet.
+    Stopping,
     /// It runs, but both its keepers were killed: nobody reads its output or learns its end.
     Unguarded,
     /// It ended by itself with exit status 0, or was stopped.
@@ -41,6 +43,7 @@ impl State {
         match self {
             Self::Starting => "starting",
             Self::Running => "running",
+            Self::Stopping => "stopping",
             Self::Unguarded => "unguarded",
             Self::Ended => "ended",
             Self::Failed => "failed",
@@ -52,7 +55,7 @@ impl State {
     #[must_use]
     pub fn is_alive(self) -> bool {
         match self {
-            Self::Starting | Self::Running | Self::Unguarded => true,
+            Self::Starting | Self::Running | Self::Stopping | Self::Unguarded => true,
             Self::Ended | Self::Failed | Self::Gone => false,
         }
     }
@@ -130,10 +133,12 @@ impl Seen {
         };
         let this_boot = seen.entry.boot_id == boot_id();
         let path = seen.directory.join("processes");
+        let mut is_stopping = false;
         if this_boot {
             for (role, identity) in read_processes(&path) {
                 match role.as_str() {
                     "leader" => seen.leader = Some(identity),
+                    "stopping" => is_stopping = true,
                     _ if identity.alive().is_some() => seen.keepers.push(identity),
                     _ => {}
                 }
@@ -141,6 +146,7 @@ impl Seen {
         }
         seen.state = if this_boot && is_locked(&path) {
             match seen.leader {
+                Some(_) if is_stopping => State::Stopping,
                 Some(_) => State::Running,
                 None => State::Starting,
             }
@@ -246,7 +252,7 @@ fn state_of(report: &Report) -> State {
 
 /// Whether a keeper holds the file: asked by trying, which harms nobody, as a keeper never tries
 /// again.
-fn is_locked(path: &Path) -> bool {
+pub(super) fn is_locked(path: &Path) -> bool {
     let Ok(file) = File::open(path) else {
         return false;
     };

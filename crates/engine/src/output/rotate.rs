@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::SeekFrom;
 use ward_model::spec::RotatedLog;
 
-/// Mode of a new part.
-const MODE: u32 = 0o640;
+/// Mode of a part that is its user's affair, and of one whose readers the umask knows.
+const PRIVATE: u32 = 0o600;
+const USUAL: u32 = 0o666;
 
 /// How a log is kept within bounds. The descriptor itself is its owner's.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Rotation {
     path: PathBuf,
     max: u64,
     keep: u32,
+    mode: u32,
     size: u64,
 }
 
@@ -32,11 +34,13 @@ impl Rotation {
     /// As open(2).
     pub(crate) fn open(log: &RotatedLog) -> io::Result<(OwnedFd, Self)> {
         let path = PathBuf::from(&log.path);
-        let (fd, size) = open(&path)?;
+        let mode = if log.private { PRIVATE } else { USUAL };
+        let (fd, size) = open(&path, mode)?;
         let rotation = Self {
             path,
             max: log.max_bytes,
             keep: log.keep,
+            mode,
             size,
         };
         Ok((fd, rotation))
@@ -62,7 +66,7 @@ impl Rotation {
         }
         self.put_aside();
         // Where no new part can be had, the old one goes on growing.
-        let (fresh, size) = open(&self.path).ok()?;
+        let (fresh, size) = open(&self.path, self.mode).ok()?;
         self.size = size;
         Some(fresh)
     }
@@ -80,7 +84,7 @@ impl Rotation {
 
     /// Opens the current part anew, after somebody else may have rotated.
     pub(crate) fn reopen(&mut self) -> Option<OwnedFd> {
-        let (fd, size) = open(&self.path).ok()?;
+        let (fd, size) = open(&self.path, self.mode).ok()?;
         self.size = size;
         Some(fd)
     }
@@ -95,12 +99,12 @@ pub fn part(path: &Path, number: u32) -> PathBuf {
 }
 
 /// Opens at the end, and not for appending: a splice refuses that (splice(2), EINVAL).
-fn open(path: &Path) -> io::Result<(OwnedFd, u64)> {
+fn open(path: &Path, mode: u32) -> io::Result<(OwnedFd, u64)> {
     let file = File::options()
         .create(true)
         .write(true)
         .truncate(false)
-        .mode(MODE)
+        .mode(mode)
         .open(path)?;
     let size = rustix::fs::seek(&file, SeekFrom::End(0))?;
     Ok((file.into(), size))
@@ -125,6 +129,7 @@ mod tests {
             max_bytes,
             keep,
             timestamps: false,
+            private: true,
         }
     }
 

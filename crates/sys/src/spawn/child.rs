@@ -136,6 +136,13 @@ fn become_command(launch: &Launch) -> Step {
     }
     at(Stage::CloseRest);
     close_rest(&launch.keep)?;
+    // Whatever is there is not to be kept; where it is something of ours, the parent has it.
+    for (fd, number) in &launch.place {
+        call(
+            libc::SYS_dup3,
+            [fd.as_raw_fd() as usize, *number as usize, 0, 0],
+        )?;
+    }
 
     // From here on a signal that was sent to the command before it existed takes effect, and
     // what it does is the command's own end.
