@@ -108,13 +108,15 @@ impl Custody {
         spec.environment.retain(|(name, _)| name != WARD_RUN_ID);
         spec.environment
             .push((OsString::from(WARD_RUN_ID), OsString::from(&run_id)));
-        let cookies = Cookies::of_step(
-            &run_id,
-            &spec
-                .environment
-                .iter()
-                .map(|(key, value)| (key.as_encoded_bytes(), value.as_encoded_bytes())),
-        );
+        let variables = spec
+            .environment
+            .iter()
+            .map(|(key, value)| (key.as_encoded_bytes(), value.as_encoded_bytes()));
+        let cookies = match &spec.detached {
+            // It may be a build server's agent, whose builds have cookies of their own.
+            Some(_) => Cookies::of_daemon(&run_id),
+            None => Cookies::of_step(&run_id, &variables),
+        };
         let log = match &spec.log {
             Some(log) => Some(LogFile::open(log).map_err(|source| EngineError::Log {
                 path: PathBuf::from(&log.path),
@@ -384,17 +386,18 @@ impl Custody {
                 self.relay.sinks[self.notices].delivered()
             },
             undelivered_bytes: self.relay.undelivered(),
-            log_lost_bytes: self.relay.log.as_ref().map_or(0, LogFile::lost),
+            log_lost_bytes: self.relay.log.as_ref().map_or(0, LogFile::lost)
+                + self.relay.sinks.iter().map(Sink::forgotten).sum::<u64>(),
         }
     }
 }
 
-/// Checks, before we open anything ourselves, that the descriptors to keep are the caller's.
+/// Checks that the descriptors to keep are the caller's.
 ///
 /// # Errors
 /// [`EngineError::KeepFd`] for one that is not open.
 pub(crate) fn check_kept(spec: &Spec) -> Result<(), EngineError> {
-    match spec.keep_fds.iter().find(|fd| !spawn::is_open(**fd)) {
+    match spec.keep_fds.iter().find(|fd| !spawn::is_inherited(**fd)) {
         Some(fd) => Err(EngineError::KeepFd(*fd)),
         None => Ok(()),
     }

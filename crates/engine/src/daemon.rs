@@ -118,6 +118,8 @@ pub fn begin_with(entry: &mut Entry, held: &Held, mut beside: Beside) -> Result<
     let pid = match kept.wait_for_start() {
         Ok(pid) => pid,
         Err(status) => {
+            // Nothing lives of it, unless both its keepers were killed just now.
+            stop_again(held, &mut kept, entry);
             return Ok(Begun::NotStarted {
                 status,
                 notices: kept.take_notices(),

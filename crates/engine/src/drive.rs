@@ -5,6 +5,7 @@
 //! killed. Order within a turn: signals and exits, requests, timers, output last and by a
 //! budget. Nothing in here waits but the one `epoll_wait`.
 
+mod echoes;
 mod ending;
 mod failed_start;
 mod flow;
@@ -31,6 +32,8 @@ use crate::front::{Asked, Desk};
 use crate::notice;
 
 pub(crate) use ending::Ended;
+
+use echoes::Way;
 
 /// How often the tree is looked at while its end is awaited and no event tells of it.
 const LOOK: Duration = Duration::from_millis(50);
@@ -84,8 +87,8 @@ pub(crate) struct Drive<'a> {
     paces: Vec<flow::Pace>,
     /// Per source: how much of it is still to be delivered once the tree is empty.
     last_words: Vec<u64>,
-    /// The last request of `ward stop`, which tells both keepers.
-    last_request: Option<u16>,
+    /// Requests that may arrive twice.
+    echoes: echoes::Echoes,
     /// The past moment that is being made up for.
     moment: Option<Instant>,
 }
@@ -126,7 +129,7 @@ impl<'a> Drive<'a> {
             cgroup_watched: false,
             paces: Vec::new(),
             last_words: Vec::new(),
-            last_request: None,
+            echoes: echoes::Echoes::default(),
             moment: None,
         };
         drive.watch(drive.signals, SIGNALS, EventFlags::IN);
@@ -186,7 +189,8 @@ impl<'a> Drive<'a> {
         match (self.custody.leader(), self.custody.leader_status()) {
             (None, _) => self.leader_ended(End::Unknown),
             (Some(leader), Some(status)) => self.on_child(leader, status),
-            (Some(_), None) => {}
+            // The guardian may have been killed before it could say so.
+            (Some(leader), None) => self.custody.note_start(leader),
         }
         replay(&mut self, true);
         self.moment = None;
@@ -309,6 +313,9 @@ impl<'a> Drive<'a> {
                 Host::Guardian(_) if self.custody.spec.detached.is_some() => {
                     let mut messages = Vec::new();
                     crate::keep::on_signal(received, &mut |message| messages.push(message));
+                    if self.line_open {
+                        messages.retain(|message| !self.echoes.is_echo(message, Way::Direct));
+                    }
                     messages
                 }
                 // What is meant for the run is sent to the front.

@@ -20,7 +20,7 @@ use ward_sys::contain::cgroup;
 use ward_sys::contain::subreaper;
 use ward_sys::fork::{
     Side, close_inherited, forget_environment, fork_single_threaded, fork_single_threaded_into,
-    let_go_of_inheritance,
+    let_go_of_inheritance, show_as,
 };
 use ward_sys::signals::{self, Received, SignalSource};
 use ward_sys::terminal;
@@ -32,7 +32,7 @@ use crate::front::{Desk, Front, FrontEnd, describe};
 use crate::guardian::{self, quit};
 use crate::ledger::{self, Entry, Held, LedgerError, Seen};
 use crate::ready::ReadyError;
-use crate::tree::{APART, KEEPER_NAME};
+use crate::tree::KEEPER_NAME;
 
 /// Signals that both keepers handle.
 pub(crate) const HANDLED: [Signal; 7] = [
@@ -49,7 +49,7 @@ pub(crate) const HANDLED: [Signal; 7] = [
 const XFSZ: i32 = 25;
 
 /// The cgroup of all keepers, beside those of what they keep.
-const KEEPERS: &str = "keepers";
+const KEEPERS: &str = "ward-keepers";
 
 /// Why a command was not detached.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +89,7 @@ impl Role {
 /// What keepers write down, and whom they tell, as long as somebody listens.
 #[derive(Debug)]
 pub(crate) struct Record {
+    name: String,
     processes: File,
     caller: Line,
     is_stopping: bool,
@@ -234,7 +235,7 @@ pub(crate) fn start(entry: &mut Entry, held: &Held, beside: Beside) -> Result<Ke
     let doing = EngineError::system;
     let mut spec = entry.spec.clone();
     spec.environment.extend(beside.environment);
-    crate::custody::check_kept(&spec)?;
+    check(&spec)?;
     let report = Seen::report_path(held.directory());
     let mut custody = Custody::prepare_with(spec, Some(&report), beside.stdio)?;
     custody.placed = beside.descriptors;
@@ -260,6 +261,7 @@ pub(crate) fn start(entry: &mut Entry, held: &Held, beside: Beside) -> Result<Ke
         }
     };
     custody.record = Some(Record {
+        name: entry.name.clone(),
         processes,
         caller: far_end,
         is_stopping: false,
@@ -287,15 +289,21 @@ pub(crate) fn start(entry: &mut Entry, held: &Held, beside: Beside) -> Result<Ke
     }
 }
 
+/// Checks what can be checked of a spec before anything else is touched.
+///
+/// # Errors
+/// [`EngineError::KeepFd`] for a descriptor that the caller did not leave open.
+pub fn check(spec: &Spec) -> Result<(), EngineError> {
+    crate::custody::check_kept(spec)
+}
+
 /// Forks the first keeper, outside the caller's cgroup where there is a place for it.
 fn fork_apart(custody: &Custody) -> std::io::Result<Side> {
-    let leaf = custody.tree.cgroup.as_ref().and_then(|cgroup| {
-        let parent = cgroup.path().parent()?;
-        parent
-            .ends_with(APART)
-            .then(|| cgroup::leaf(&parent.join(KEEPERS)))?
-            .ok()
-    });
+    let leaf = custody
+        .tree
+        .cgroup
+        .as_ref()
+        .and_then(|cgroup| cgroup::leaf(&cgroup.path().parent()?.join(KEEPERS)).ok());
     match leaf {
         Some(leaf) => match fork_single_threaded_into(leaf.as_fd()) {
             Err(_) => fork_single_threaded(),
@@ -307,35 +315,53 @@ fn fork_apart(custody: &Custody) -> std::io::Result<Side> {
 
 /// Becomes the front of the two keepers.
 fn keep(custody: Custody) -> ! {
-    let _ = serve(custody);
+    match settle_in(&custody) {
+        Ok((signals, line, far_end)) => serve(custody, &signals, line, far_end),
+        Err(error) => give_up(custody, &error),
+    }
     quit()
 }
 
-fn serve(mut custody: Custody) -> Result<(), EngineError> {
+/// Says why nothing was started, and takes back what was prepared.
+fn give_up(mut custody: Custody, error: &EngineError) {
+    custody.say(&crate::error::chain(error));
+    if let Some(record) = &custody.record {
+        record.over(error.exit_code());
+    }
+    custody.discard();
+}
+
+/// Leaves everything of the caller's behind.
+fn settle_in(custody: &Custody) -> Result<(SignalSource, Line, Line), EngineError> {
     let doing = EngineError::system;
     subreaper::set_name(KEEPER_NAME);
     forget_environment();
+    if let Some(record) = &custody.record {
+        show_as(&format!("ward-keeper {}", record.name));
+    }
     signals::ignore(XFSZ);
     let signals =
         SignalSource::new(&HANDLED.map(Signal::number)).map_err(doing("receive signals"))?;
     terminal::new_session(None).map_err(doing("make a session"))?;
-    let_go_of_inheritance(&custody.spec.keep_fds);
+    let_go_of_inheritance(&custody.spec.keep_fds).map_err(doing("leave the caller's streams"))?;
     subreaper::become_subreaper().map_err(doing("become a subreaper"))?;
     if let Some(record) = &custody.record {
         record.note(Role::Front, std::process::id());
     }
     let (line, far_end) = Line::pair().map_err(doing("make a socket pair"))?;
+    Ok((signals, line, far_end))
+}
+
+fn serve(mut custody: Custody, signals: &SignalSource, line: Line, far_end: Line) {
     let guardian = match fork_single_threaded() {
         Ok(Side::Child) => {
-            drop((line, signals));
+            drop(line);
             guardian::guard(custody, far_end)
         }
         Ok(Side::Parent(guardian)) => guardian,
         Err(error) => {
-            let error = doing("start the guardian")(error);
-            custody.say(&crate::error::chain(&error));
-            custody.discard();
-            return Err(error);
+            give_up(custody, &EngineError::system("start the guardian")(error));
+            return;
         }
     };
     drop(far_end);
@@ -343,13 +369,12 @@ fn serve(mut custody: Custody) -> Result<(), EngineError> {
     close_inherited(&[]);
     let mut desk = Desk::new(&mut custody);
     let mut front = Front::new(custody, line, guardian);
-    let end = front.run(&signals, &mut desk);
+    let end = front.run(signals, &mut desk);
     let exit_status = match &end {
         Ok(FrontEnd { exit_status, .. }) => *exit_status,
         Err(error) => error.exit_code(),
     };
     front.over(exit_status);
-    end.map(drop)
 }
 
 /// What a signal to a keeper means: the end, or something for the command.

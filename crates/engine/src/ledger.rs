@@ -176,6 +176,20 @@ impl Entry {
         }
     }
 
+    /// Why the same order cannot be given once more, if it cannot.
+    #[must_use]
+    pub fn not_again(&self) -> Option<&'static str> {
+        let own = std::env::var(ward_model::cookie::WARD_RUN_ID).unwrap_or_default();
+        let nested = own
+            .strip_prefix(self.run_id.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if !self.spec.keep_fds.is_empty() {
+            return Some("it was given descriptors by its caller, which are not there any more");
+        }
+        (nested && !self.run_id.is_empty())
+            .then_some("this very command is a part of it, and would be stopped with it")
+    }
+
     fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut entry = self.clone();
         let environment = std::mem::take(&mut entry.spec.environment);
@@ -285,6 +299,17 @@ impl Ledger {
         }
     }
 
+    /// Holds a name that is on record, if nobody else does.
+    fn try_hold(&self, name: &str) -> Option<Held> {
+        let path = self.directory(name);
+        let directory = File::open(&path).ok()?;
+        rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive).ok()?;
+        Some(Held {
+            path,
+            lock: RefCell::new(Some(directory.into())),
+        })
+    }
+
     /// What is on record of `name`; `None` if nothing is.
     ///
     /// # Errors
@@ -310,10 +335,10 @@ impl Ledger {
                 .and_then(|at| at.elapsed().ok())
                 .is_some_and(|since| since.as_secs_f64() > age);
             if old
-                && let Ok(Some(seen)) = self.look(&name)
+                && let Some(held) = self.try_hold(&name)
+                && let Ok(Some(seen)) = held.look()
                 && !seen.entry.named
                 && !seen.state.is_alive()
-                && let Ok(held) = self.hold(&name)
             {
                 held.remove();
             }
@@ -321,9 +346,27 @@ impl Ledger {
     }
 }
 
+/// Opens a file of the ledger. Root reads other people's, who may have put anything there: nothing
+/// that waits, and nothing that leads elsewhere.
+fn open_file(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a file",
+        ))
+    }
+}
+
 fn read_entry(directory: &Path) -> Result<Option<Entry>, LedgerError> {
     let path = directory.join("entry");
-    let file = match File::open(&path) {
+    let file = match open_file(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(LedgerError::io("open", &path)(error)),
@@ -435,6 +478,7 @@ impl Held {
         let processes = processes.map_err(LedgerError::io("write", &processes_draft))?;
         rustix::fs::flock(&processes, FlockOperation::NonBlockingLockExclusive)
             .map_err(|error| LedgerError::io("lock", &processes_draft)(error.into()))?;
+        self.remove_drafts();
         // Killed in between, the old entry has processes that are of nobody: it has ended, and
         // still says so by its report.
         let place =
@@ -442,6 +486,21 @@ impl Held {
         place(&processes_draft, &self.path.join("processes"))?;
         place(&draft, &path)?;
         Ok(processes)
+    }
+
+    /// Removes reports that killed keepers did not finish.
+    fn remove_drafts(&self) {
+        let drafts = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        for draft in drafts {
+            let name = draft.file_name();
+            if name.as_bytes().starts_with(b".report.json.")
+                && !name
+                    .as_bytes()
+                    .ends_with(std::process::id().to_string().as_bytes())
+            {
+                let _ = fs::remove_file(draft.path());
+            }
+        }
     }
 
     /// Removes it from the record, with its log.

@@ -13,6 +13,7 @@ use ward_sys::contain::process::{Process, Told};
 use ward_sys::procfs::{self, Stat};
 
 use crate::ledger::{Seen, State};
+use crate::tree::GUARDIAN_NAME;
 
 /// How often it is looked whether it is over, where no event tells.
 const LOOK: Duration = Duration::from_millis(20);
@@ -43,10 +44,11 @@ pub fn stop(seen: &Seen, grace: Option<Duration>, request: u16) -> Stopped {
 }
 
 fn stop_kept(seen: &Seen, grace: Option<Duration>, request: u16) -> Stopped {
+    // Keepers tell the orders of different callers apart by their process ids; this is for ids
+    // that are used again.
+    let moment = ward_sys::clock::since_boot().as_millis() % u128::from(StopOrder::REQUESTS);
     let order = StopOrder {
-        // Others number theirs from their own ids.
-        request: request.wrapping_add(u16::try_from(std::process::id() & 0x3ff).unwrap_or(0))
-            % StopOrder::REQUESTS,
+        request: u16::try_from(moment).unwrap_or(0).wrapping_add(request) % StopOrder::REQUESTS,
         grace,
     };
     let mut told: HashSet<i32> = HashSet::new();
@@ -55,8 +57,9 @@ fn stop_kept(seen: &Seen, grace: Option<Duration>, request: u16) -> Stopped {
         let Ok(now) = crate::ledger::again(seen) else {
             return Stopped::Over(None);
         };
-        if now.entry.run_id != seen.entry.run_id || !now.state.is_alive() {
-            return Stopped::Over(seen.read_report().map(Box::new));
+        let report = seen.read_report();
+        if now.entry.run_id != seen.entry.run_id || !now.state.is_alive() || report.is_some() {
+            return Stopped::Over(report.map(Box::new));
         }
         if now.state == State::Unguarded {
             return stop_unguarded(&now, grace.unwrap_or(now.entry.spec.policy.grace));
@@ -69,7 +72,9 @@ fn stop_kept(seen: &Seen, grace: Option<Duration>, request: u16) -> Stopped {
         for process in &held {
             if told.insert(process.stat().pid) {
                 match process.signal_with(Signal::TERM.number(), order.to_number()) {
-                    Told::Yes | Told::Gone => {}
+                    // One that somebody has stopped would never hear of it.
+                    Told::Yes => drop(process.signal(Signal::CONT.number())),
+                    Told::Gone => {}
                     Told::Denied => return Stopped::Denied,
                 }
             }
@@ -130,7 +135,11 @@ fn stop_unguarded(seen: &Seen, grace: Duration) -> Stopped {
         let mut denied = 0;
         for member in &members {
             let identity = (member.pid, member.start_ticks);
-            // Who is born after the first telling belongs to a clean-up.
+            // Who is born after the first telling belongs to a clean-up; and who is in the custody
+            // of a nested run is told by that one.
+            if !killing && is_below_guardian(member, &members) {
+                continue;
+            }
             if !killing && (told.contains(&identity) || !may_clean_up) {
                 continue;
             }
@@ -148,4 +157,19 @@ fn stop_unguarded(seen: &Seen, grace: Duration) -> Stopped {
         }
         wait(&[], LOOK);
     }
+}
+
+/// Whether a guardian among `members` is above this one.
+fn is_below_guardian(member: &Stat, members: &[Stat]) -> bool {
+    let parent = |of: &Stat| members.iter().find(|stat| stat.pid == of.ppid);
+    let mut above = parent(member);
+    // A snapshot of what changes could even go in circles.
+    for _ in 0..members.len() {
+        match above {
+            Some(stat) if stat.comm.as_bytes() == GUARDIAN_NAME.to_bytes() => return true,
+            Some(stat) => above = parent(stat),
+            None => return false,
+        }
+    }
+    false
 }

@@ -461,6 +461,13 @@ impl Tree {
     }
 }
 
+/// Whether it is a process of ward that looks after who was detached on purpose.
+pub(crate) fn is_ours_to_stay(stat: &Stat) -> bool {
+    [DRAIN_NAME, KEEPER_NAME]
+        .iter()
+        .any(|name| stat.comm.as_bytes() == name.to_bytes())
+}
+
 /// Whether a cgroup of this name is that of a run: `ward-MICROSECONDS-PID`.
 fn is_run(name: &str) -> bool {
     let parts = name

@@ -64,6 +64,15 @@ impl Cookies {
         }
     }
 
+    /// The cookies of something that is no step of a build: only our own variable counts.
+    #[must_use]
+    pub fn of_daemon(run_id: &str) -> Self {
+        Self {
+            run_id: run_id.as_bytes().to_vec(),
+            foreign: Vec::new(),
+        }
+    }
+
     /// The variable by which a process with this environment (`KEY=VALUE` items separated by
     /// NUL, as in `/proc/PID/environ`, proc_pid_environ(5)) asks to be spared, if it does.
     ///
@@ -145,6 +154,13 @@ mod tests {
             Some("BUILD_ID")
         );
         assert_eq!(outside.asks_to_stay(b"BUILD_ID=2026-11-21"), None);
+    }
+
+    #[test]
+    fn the_builds_of_a_daemon_that_is_an_agent_are_its_own() {
+        let agent = Cookies::of_daemon("a1");
+        assert_eq!(agent.asks_to_stay(b"BUILD_ID=dontKillMe"), None);
+        assert_eq!(agent.asks_to_stay(b"WARD_RUN_ID=b2"), Some(WARD_RUN_ID));
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Free {
 
     /// Takes a block from its start.
     fn take(&self, layout: Layout) -> Option<usize> {
-        let mut word = self.0.load(Ordering::Relaxed);
+        let mut word = self.0.load(Ordering::Acquire);
         loop {
             let (start, end) = Self::bounds(word);
             let block = start.checked_next_multiple_of(layout.align())?;
@@ -61,8 +61,8 @@ impl Free {
             match self.0.compare_exchange_weak(
                 word,
                 Self::word(rest, end),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
+                Ordering::AcqRel,
+                Ordering::Acquire,
             ) {
                 Ok(_) => return Some(block),
                 Err(now) => word = now,
@@ -72,7 +72,7 @@ impl Free {
 
     /// Moves the end of the block at `offset`, if it is the one that was taken last.
     fn resize_latest(&self, offset: usize, old: usize, new: usize) -> bool {
-        let word = self.0.load(Ordering::Relaxed);
+        let word = self.0.load(Ordering::Acquire);
         let (start, end) = Self::bounds(word);
         match offset.checked_add(new) {
             Some(rest) if start == offset + old && rest <= end => self
@@ -80,8 +80,8 @@ impl Free {
                 .compare_exchange(
                     word,
                     Self::word(rest, end),
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
+                    Ordering::AcqRel,
+                    Ordering::Acquire,
                 )
                 .is_ok(),
             Some(_) | None => false,
@@ -90,15 +90,15 @@ impl Free {
 
     /// Becomes what a freed block leaves, if that is more.
     fn replace_by_larger(&self, offset: usize, size: usize) {
-        let word = self.0.load(Ordering::Relaxed);
+        let word = self.0.load(Ordering::Acquire);
         let (start, end) = Self::bounds(word);
         if size > end - start {
             // Lost to somebody else, it is a hole that nobody knows.
             let _ = self.0.compare_exchange(
                 word,
                 Self::word(offset, offset + size),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
+                Ordering::AcqRel,
+                Ordering::Acquire,
             );
         }
     }

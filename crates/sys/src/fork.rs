@@ -101,6 +101,31 @@ pub fn forget_environment() {
     unsafe { ENVIRON = std::ptr::null_mut() };
 }
 
+/// Shows `title` in the place of the words that this program was called with
+/// (`/proc/PID/cmdline`), as far as there is room for it. For a process of ours that goes on for
+/// long: such words may be secrets, and whoever looks for the command by them must not find us.
+pub fn show_as(title: &str) {
+    let bounds = || {
+        let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+        let (_, rest) = text.rsplit_once(") ")?;
+        // Fields 48 and 49 of the whole line (proc_pid_stat(5)); two were taken.
+        let mut fields = rest.split_ascii_whitespace().skip(45);
+        let start: usize = fields.next()?.parse().ok()?;
+        let end: usize = fields.next()?.parse().ok()?;
+        (start != 0 && end > start).then_some((start, end - start))
+    };
+    let Some((start, room)) = bounds() else {
+        return;
+    };
+    // The last byte stays NUL: otherwise the kernel shows what lies behind.
+    let shown = title.len().min(room - 1);
+    // SAFETY: the kernel says that the words of our own command line lie here, in memory that a
+    // process may write to; this process, which has no other thread, does not read them again.
+    let words = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, room) };
+    words.fill(0);
+    words[..shown].copy_from_slice(&title.as_bytes()[..shown]);
+}
+
 unsafe extern "C" {
     #[link_name = "environ"]
     static mut ENVIRON: *mut *mut libc::c_char;
@@ -109,9 +134,13 @@ unsafe extern "C" {
 /// Lets go of what the caller gave us and a daemon must not hold: its standard streams, its
 /// directory, and every descriptor that it left open, but those in `keep`. Our own descriptors
 /// all have the close-on-exec flag, which no descriptor has that came through an exec.
-pub fn let_go_of_inheritance(keep: &[RawFd]) {
-    let_go_of_standard_streams();
+///
+/// # Errors
+/// When `/dev/null` cannot be had: then the caller's streams would be kept.
+pub fn let_go_of_inheritance(keep: &[RawFd]) -> io::Result<()> {
+    let_go_of_standard_streams()?;
     close_inherited(keep);
+    Ok(())
 }
 
 /// Closes every descriptor above standard error that came from the caller, but those in `keep`.
@@ -128,28 +157,28 @@ pub fn close_inherited(keep: &[RawFd]) {
         // SAFETY: only asks for the flags of a number, which need not even be open.
         let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
         if flags != -1 && flags & libc::FD_CLOEXEC == 0 {
-            // SAFETY: no owner of ours exists for a descriptor without the flag.
+            // SAFETY: descriptors without the flag came from the caller, and nobody in this process
+            // owns them.
             drop(unsafe { OwnedFd::from_raw_fd(fd) });
         }
     }
 }
 
-fn let_go_of_standard_streams() {
+fn let_go_of_standard_streams() -> io::Result<()> {
     let _ = rustix::process::chdir("/");
     let null = rustix::fs::open(
         "/dev/null",
         rustix::fs::OFlags::RDWR,
         rustix::fs::Mode::empty(),
-    );
-    if let Ok(null) = null {
-        let _ = rustix::stdio::dup2_stdin(&null);
-        let _ = rustix::stdio::dup2_stdout(&null);
-        let _ = rustix::stdio::dup2_stderr(&null);
-        // Where a standard stream was closed, it may be that very number.
-        if null.as_raw_fd() < 3 {
-            std::mem::forget(null);
-        }
+    )?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    // Where a standard stream was closed, it may be that very number.
+    if null.as_raw_fd() < 3 {
+        std::mem::forget(null);
     }
+    Ok(())
 }
 
 /// Lets go of everything that the caller gave us: `/dev/null` takes the place of the
@@ -157,7 +186,7 @@ fn let_go_of_standard_streams() {
 /// descriptor but `keep` is closed. Whoever owns one of those must not use it again: for a
 /// process that does nothing else from here on.
 pub fn let_go_of_everything_but(keep: &[RawFd]) {
-    let_go_of_standard_streams();
+    let _ = let_go_of_standard_streams();
     let mut keep: Vec<RawFd> = keep.to_vec();
     keep.sort_unstable();
     let mut from = 3;

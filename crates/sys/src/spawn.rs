@@ -380,11 +380,18 @@ fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<OsString> {
         .collect()
 }
 
-/// Whether `fd` is open, so that it can be kept for the child.
+/// Whether the caller left `fd` open for us, so that it can be kept for the child. Descriptors of
+/// our own have the close-on-exec flag, which none has that came through an exec.
 #[must_use]
-pub fn is_open(fd: RawFd) -> bool {
+pub fn is_inherited(fd: RawFd) -> bool {
     // SAFETY: F_GETFD only asks, and a number that is no descriptor is answered by EBADF.
-    fd >= 0 && unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    flags >= 0 && flags & libc::FD_CLOEXEC == 0
+}
+
+fn is_open(fd: RawFd) -> bool {
+    // SAFETY: as above.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
 /// Duplicates a standard stream, or opens `/dev/null` in its stead if it is closed.

@@ -169,5 +169,9 @@ fn refuse_taken(held: &Held, name: &str) -> Result<(), NotStarted> {
 /// What a descriptor is open on, for a start of the same order later on.
 fn open_on(fd: &OwnedFd) -> OsString {
     let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    std::fs::read_link(link).map_or_else(|_| "/dev/null".into(), Into::into)
+    match std::fs::read_link(link) {
+        Ok(path) if path.is_absolute() => path.into(),
+        // A pipe or a socket, which nobody can open again.
+        Ok(_) | Err(_) => "/dev/null".into(),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -48,18 +49,37 @@ pub(crate) fn run(arguments: &LogsArgs) -> Result<ExitCode, Failure> {
 
 /// The files of a log, oldest first, opened at once so that a rotation in between loses none.
 fn parts(path: &Path) -> io::Result<Vec<File>> {
-    let mut older = Vec::new();
-    let mut number = 1;
-    while let Ok(file) = File::open(log_part(path, number)) {
-        older.push(file);
-        number += 1;
-    }
-    older.reverse();
+    // A number may be missing, where a writer was killed while it rotated.
+    let mut older: Vec<File> = numbers(path)
+        .into_iter()
+        .filter_map(|number| File::open(log_part(path, number)).ok())
+        .collect();
     older.push(File::open(path)?);
     // What was the current part a moment ago may have been put aside between the two.
     let mut seen = std::collections::HashSet::new();
     older.retain(|file| file.metadata().is_ok_and(|meta| seen.insert(meta.ino())));
     Ok(older)
+}
+
+/// The numbers of a log's older parts, the oldest first.
+fn numbers(path: &Path) -> Vec<u32> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Vec::new();
+    };
+    let mut numbers: Vec<u32> = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let other = entry.file_name();
+            let rest = other.as_bytes().strip_prefix(name.as_bytes())?;
+            let number = std::str::from_utf8(rest.strip_prefix(b".")?).ok()?;
+            number.parse().ok()
+        })
+        .collect();
+    numbers.sort_unstable();
+    numbers.reverse();
+    numbers
 }
 
 fn print(path: &Path, lines: Option<usize>, follow: bool, out: &mut impl Write) -> io::Result<()> {

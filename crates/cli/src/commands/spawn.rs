@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use ward_engine::chain;
 use ward_engine::daemon::{self, Begun};
-use ward_engine::keep::usual_surroundings;
+use ward_engine::keep::{self, usual_surroundings};
 use ward_engine::ledger::{Entry, Held, Ledger, LedgerError, Origin, Seen, locate};
 use ward_engine::ready;
 use ward_model::cookie::{OF_BUILD_SERVERS, OF_SERVICE_MANAGERS};
@@ -45,6 +45,7 @@ pub(crate) fn run(arguments: SpawnArgs) -> Result<ExitCode, Failure> {
     let ready = arguments.ready.is_some();
     // Found to be wrong before anything is touched.
     let draft = Draft::new(arguments)?;
+    keep::check(&draft.spec)?;
     let held = ledger.hold(&name)?;
     let old = match held.look() {
         // Whatever it was about has ended, and its place can be taken.
@@ -70,6 +71,7 @@ pub(crate) fn run(arguments: SpawnArgs) -> Result<ExitCode, Failure> {
             }
             IfRunning::Replace => {
                 draft.check_program()?;
+                refuse_from_inside(running, rollback)?;
                 stop::stop_one(running, None, Telling::of(show.quiet), 0)?;
             }
         }
@@ -153,6 +155,18 @@ fn roll_back(old: &Seen, held: &Held) -> Result<(), Failure> {
             ));
             failed(name, begun).map_or(Ok(()), Err)
         }
+    }
+}
+
+/// Refuses to stop what this process is a part of, or what could not be started again.
+fn refuse_from_inside(running: &Seen, rollback: bool) -> Result<(), Failure> {
+    let name = &running.entry.name;
+    match running.entry.not_again() {
+        Some(why) if rollback || running.entry.spec.keep_fds.is_empty() => Err(Failure::usage(
+            format!("`{name}` cannot be replaced: {why}"),
+            "it was left alone; ask from outside of it, and without --rollback",
+        )),
+        Some(_) | None => Ok(()),
     }
 }
 

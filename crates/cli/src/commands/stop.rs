@@ -48,6 +48,12 @@ pub(crate) fn restart(arguments: &RestartArgs) -> Result<ExitCode, Failure> {
         on_record(&ledger, name)?;
         let held = ledger.hold(name)?;
         let seen = held.look()?.ok_or_else(|| unknown(name))?;
+        if let Some(why) = seen.entry.not_again() {
+            return Err(Failure::usage(
+                format!("`{name}` cannot be started again as it was: {why}"),
+                "it was left alone; start it anew with `ward spawn --replace`, from outside of it",
+            ));
+        }
         if seen.state.is_alive() {
             stop_one(&seen, None, Telling::Failures, number)?;
         }

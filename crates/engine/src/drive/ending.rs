@@ -27,6 +27,9 @@ impl Drive<'_> {
         if let Some(log) = &mut custody.relay.log {
             log.finish();
         }
+        for sink in &mut custody.relay.sinks {
+            sink.confess();
+        }
         if outcome.output_cut {
             custody.relay.give_up();
         }

@@ -9,6 +9,7 @@ use ward_model::signal::Signal;
 use ward_model::wire::{FromGuardian, Origin, ToGuardian};
 use ward_sys::contain::process::signal_own_child;
 
+use super::echoes::Way;
 use super::{Drive, Host};
 use crate::control::Heard;
 use crate::custody::Terminal;
@@ -26,9 +27,14 @@ impl Drive<'_> {
                 Host::Guardian(_) | Host::Front(_) => return,
             };
             match heard {
-                Heard::Message(message) => self.on_message(message, Instant::now()),
+                Heard::Message(message) => {
+                    if !self.echoes.is_echo(&message, Way::Passed) {
+                        self.on_message(message, Instant::now());
+                    }
+                }
                 Heard::Nothing => return,
                 Heard::Gone => {
+                    self.echoes.front_is_gone();
                     self.front_lost();
                     return;
                 }
@@ -64,20 +70,22 @@ impl Drive<'_> {
                 order,
             } => {
                 if let Some(order) = order {
-                    if self.last_request == Some(order.request) {
+                    let sender = sender.as_ref().map_or(0, |sender| sender.pid);
+                    if !self.echoes.is_new(order.request, sender) {
                         return;
                     }
-                    self.last_request = Some(order.request);
                     if let Some(grace) = order.grace {
                         self.custody.spec.policy.grace = grace;
                         self.life.set_grace(grace);
                     }
                 }
-                self.stop_asked(signal, sender.as_ref(), origin, now);
+                self.stop_asked(signal, sender.as_ref(), origin, order.is_some(), now);
             }
             ToGuardian::Forward { signal } => {
                 if let (Some(leader), None) = (self.custody.leader(), self.life.end()) {
                     let _ = signal_own_child(leader, signal.number());
+                } else if self.life.is_followed() {
+                    self.custody.tree.signal_eldest(signal);
                 }
             }
             ToGuardian::Pause { stop_members } => {
@@ -101,6 +109,7 @@ impl Drive<'_> {
         signal: Signal,
         sender: Option<&Sender>,
         origin: Origin,
+        ordered: bool,
         now: Instant,
     ) {
         let keyboard =
@@ -117,8 +126,9 @@ impl Drive<'_> {
         let account = &mut self.custody.account;
         account.stop_asked(CauseKind::Requested, Some(signal), sender.cloned(), now);
         // Who signals a process and then its group asks once; and a hang-up is no impatience,
-        // however many of them a closing terminal sends.
+        // however many of them a closing terminal sends. Orders are told apart by their numbers.
         if let Some((ago, Some(_))) = last
+            && !ordered
             && (ago < SAME_REQUEST || signal == Signal::HUP)
         {
             return;

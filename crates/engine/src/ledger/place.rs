@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ward_sys::account;
@@ -61,6 +62,10 @@ pub fn of_keepers() -> Vec<PathBuf> {
                 && let (Some(_), Some(daemons), Some(state)) =
                     (above.next(), above.next(), above.next())
                 && daemons.ends_with("daemons")
+                // Anybody may call himself a keeper.
+                && fs::metadata(state).is_ok_and(|meta| {
+                    meta.is_dir() && Some(meta.uid()) == procfs::effective_uid(pid)
+                })
             {
                 found.insert(state.to_owned());
             }

@@ -1,7 +1,8 @@
 //! What became of an entry, as far as the kernel and the report tell.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +16,11 @@ use ward_sys::contain::cgroup::Cgroup;
 use ward_sys::contain::process::Process;
 use ward_sys::procfs::{self, Stat};
 
-use super::{Entry, boot_id};
+use super::{Entry, boot_id, open_file};
+use crate::tree::{KEEPER_NAME, is_ours_to_stay};
+
+/// No file of the ledger but an entry is longer, bytes.
+const LONGEST_FILE: u64 = 4 << 20;
 
 /// How something on record stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,14 +181,14 @@ impl Seen {
         let table = ProcessTable::read();
         let keepers: HashSet<i32> = self.keepers.iter().map(|keeper| keeper.pid).collect();
         for keeper in &keepers {
-            pids.extend(table.below(*keeper));
+            pids.extend(table.below_but(*keeper, &keepers));
         }
         if self.keepers.is_empty() {
             if let Some(leader) = self.leader
                 && leader.alive().is_some()
             {
                 pids.insert(leader.pid);
-                pids.extend(table.below(leader.pid));
+                pids.extend(table.below_but(leader.pid, &keepers));
             }
             pids.extend(with_cookie(&self.entry.run_id));
         }
@@ -191,10 +196,23 @@ impl Seen {
             .into_iter()
             .filter(|pid| !keepers.contains(pid))
             .filter_map(Stat::of)
-            .filter(|stat| !stat.has_ended())
+            .filter(|stat| !stat.has_ended() && !is_ours_to_stay(stat))
+            .filter(|stat| !self.is_anothers(stat.pid))
             .collect();
         members.sort_by_key(|stat| (stat.start_ticks, stat.pid));
         members
+    }
+
+    /// Whether a process belongs to another run, which was detached from this one.
+    fn is_anothers(&self, pid: i32) -> bool {
+        let name = WARD_RUN_ID.as_bytes();
+        procfs::environ(pid).is_ok_and(|environ| {
+            environ
+                .split(|byte| *byte == 0)
+                .filter_map(|item| item.strip_prefix(name)?.strip_prefix(b"="))
+                .next_back()
+                .is_some_and(|value| !is_of_run(value, &self.entry.run_id))
+        })
     }
 
     /// The process that stands for it: its first one, or, where that has put itself into the
@@ -253,7 +271,7 @@ fn state_of(report: &Report) -> State {
 /// Whether a keeper holds the file: asked by trying, which harms nobody, as a keeper never tries
 /// again.
 pub(super) fn is_locked(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else {
+    let Ok(file) = open_file(path) else {
         return false;
     };
     matches!(
@@ -263,7 +281,11 @@ pub(super) fn is_locked(path: &Path) -> bool {
 }
 
 fn read_processes(path: &Path) -> Vec<(String, Identity)> {
-    let text = fs::read_to_string(path).unwrap_or_default();
+    let mut text = String::new();
+    if let Ok(file) = open_file(path) {
+        // What makes no sense tells nothing.
+        let _ = file.take(LONGEST_FILE).read_to_string(&mut text);
+    }
     text.lines()
         .filter_map(|line| {
             let mut words = line.split(' ');
@@ -276,9 +298,18 @@ fn read_processes(path: &Path) -> Vec<(String, Identity)> {
 }
 
 fn read_report(directory: &Path, run_id: &str) -> Option<Report> {
-    let bytes = fs::read(Seen::report_path(directory)).ok()?;
+    let mut bytes = Vec::new();
+    let file = open_file(&Seen::report_path(directory)).ok()?;
+    file.take(LONGEST_FILE).read_to_end(&mut bytes).ok()?;
     let report: Report = serde_json::from_slice(&bytes).ok()?;
     (report.run_id == run_id).then_some(report)
+}
+
+/// Whether this value of `WARD_RUN_ID` is that of a run, or of one nested in it.
+fn is_of_run(value: &[u8], run_id: &str) -> bool {
+    value
+        .strip_prefix(run_id.as_bytes())
+        .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
 /// Who was given this cookie at its last exec, or one nested in it.
@@ -287,14 +318,14 @@ fn with_cookie(run_id: &str) -> Vec<i32> {
         return Vec::new();
     }
     let own = i32::try_from(std::process::id()).unwrap_or(0);
-    let wanted = format!("{WARD_RUN_ID}={run_id}");
+    let name = format!("{WARD_RUN_ID}=");
     procfs::all_pids()
         .filter(|pid| *pid != own)
         .filter(|pid| {
             procfs::environ(*pid).is_ok_and(|environ| {
                 environ.split(|byte| *byte == 0).any(|item| {
-                    item.strip_prefix(wanted.as_bytes())
-                        .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+                    item.strip_prefix(name.as_bytes())
+                        .is_some_and(|value| is_of_run(value, run_id))
                 })
             })
         })
@@ -304,22 +335,35 @@ fn with_cookie(run_id: &str) -> Vec<i32> {
 /// Who is whose child, at one moment.
 pub(crate) struct ProcessTable {
     children: HashMap<i32, Vec<i32>>,
+    keepers: HashSet<i32>,
 }
 
 impl ProcessTable {
     pub(crate) fn read() -> Self {
         let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
+        let mut keepers = HashSet::new();
         for stat in procfs::all_pids().filter_map(Stat::of) {
+            if stat.comm.as_bytes() == KEEPER_NAME.to_bytes() {
+                keepers.insert(stat.pid);
+            }
             children.entry(stat.ppid).or_default().push(stat.pid);
         }
-        Self { children }
+        Self { children, keepers }
     }
 
     pub(crate) fn below(&self, pid: i32) -> Vec<i32> {
+        self.below_but(pid, &HashSet::new())
+    }
+
+    /// Everybody below, but what other keepers keep: it was detached from here.
+    fn below_but(&self, pid: i32, own_keepers: &HashSet<i32>) -> Vec<i32> {
         let mut found = Vec::new();
         let mut open = vec![pid];
         while let Some(pid) = open.pop() {
             for child in self.children.get(&pid).into_iter().flatten() {
+                if self.keepers.contains(child) && !own_keepers.contains(child) {
+                    continue;
+                }
                 if !found.contains(child) {
                     found.push(*child);
                     open.push(*child);

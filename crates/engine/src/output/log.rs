@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use ward_model::spec::{Log, RotatedLog};
 
-use super::rotate::Rotation;
+use super::rotate::{Rotation, confession};
 
 /// A line longer than this is written in pieces, bytes.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -24,6 +24,8 @@ pub(crate) struct LogFile {
     unfinished: [Vec<u8>; 2],
     lost: u64,
     failure: Option<io::Error>,
+    /// Of a daemon's log: bytes that it could not take, until that is written into it.
+    unconfessed: Option<(u64, io::Error)>,
 }
 
 impl LogFile {
@@ -58,12 +60,15 @@ impl LogFile {
             unfinished: [Vec::new(), Vec::new()],
             lost: 0,
             failure: None,
+            unconfessed: None,
         }
     }
 
     /// Goes on where a killed writer was, who may have rotated the log.
     pub(crate) fn take_over(&mut self) {
-        if let Some(fresh) = self.rotation.as_mut().and_then(Rotation::reopen) {
+        let fd = self.file.as_fd();
+        let rotation = self.rotation.as_mut();
+        if let Some(fresh) = rotation.and_then(|rotation| rotation.reopen(fd)) {
             self.file = fresh.into();
         }
     }
@@ -106,6 +111,17 @@ impl LogFile {
                 self.put(&stamped);
             }
         }
+        self.confess();
+    }
+
+    /// Writes into a daemon's log that something is missing from it, once that is possible.
+    fn confess(&mut self) {
+        if let Some((bytes, why)) = self.unconfessed.take() {
+            let line = confession(bytes, &why);
+            if self.write_all(line.as_bytes()).is_err() {
+                self.unconfessed = Some((bytes, why));
+            }
+        }
     }
 
     /// Bytes that could not be written.
@@ -118,10 +134,25 @@ impl LogFile {
         self.failure.take()
     }
 
-    fn put(&mut self, mut bytes: &[u8]) {
+    fn put(&mut self, bytes: &[u8]) {
+        self.confess();
+        if let Err((missing, error)) = self.write_all(bytes) {
+            let missing = missing as u64;
+            match (&mut self.unconfessed, &self.rotation) {
+                (Some((bytes, _)), _) => *bytes += missing,
+                (None, Some(_)) => self.unconfessed = Some((missing, error)),
+                (None, None) if self.lost == 0 => self.failure = Some(error),
+                (None, None) => {}
+            }
+            self.lost += missing;
+        }
+    }
+
+    /// Writes them; else says how many are missing, and why.
+    fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), (usize, io::Error)> {
         while !bytes.is_empty() {
             match self.file.write(bytes) {
-                Ok(0) => break,
+                Ok(0) => return Err((bytes.len(), io::ErrorKind::WriteZero.into())),
                 Ok(written) => {
                     bytes = &bytes[written..];
                     let fd = self.file.as_fd();
@@ -131,15 +162,10 @@ impl LogFile {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    if self.lost == 0 {
-                        self.failure = Some(error);
-                    }
-                    break;
-                }
+                Err(error) => return Err((bytes.len(), error)),
             }
         }
-        self.lost += bytes.len() as u64;
+        Ok(())
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) struct Sink {
     rotation: Option<Rotation>,
     /// Bytes that the log could not take, and why, until that is written into it.
     lost: Option<(u64, io::Error)>,
+    forgotten: u64,
 }
 
 impl Sink {
@@ -51,6 +52,7 @@ impl Sink {
             delivered: 0,
             rotation: None,
             lost: None,
+            forgotten: 0,
         })
     }
 
@@ -70,7 +72,9 @@ impl Sink {
 
     /// Goes on where a killed writer was, who may have rotated the log.
     pub(crate) fn take_over(&mut self) {
-        if let Some(fresh) = self.rotation.as_mut().and_then(Rotation::reopen) {
+        let fd = self.fd.as_fd();
+        let rotation = self.rotation.as_mut();
+        if let Some(fresh) = rotation.and_then(|rotation| rotation.reopen(fd)) {
             self.fd = fresh;
         }
     }
@@ -81,8 +85,14 @@ impl Sink {
         self.rotation.is_some()
     }
 
+    /// Bytes that were forgotten so far.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
     /// Takes note of bytes that were forgotten.
     pub(crate) fn forgot(&mut self, bytes: u64, why: io::Error) {
+        self.forgotten += bytes;
         match &mut self.lost {
             Some((lost, _)) => *lost += bytes,
             None => self.lost = Some((bytes, why)),
@@ -94,9 +104,11 @@ impl Sink {
         let Some((bytes, why)) = &self.lost else {
             return;
         };
-        let line = format!("ward: {bytes} bytes of the output are missing here: {why}\n");
+        let line = super::rotate::confession(*bytes, why);
         if let Ok(written) = rustix::io::write(&self.fd, line.as_bytes()) {
-            self.lost = None;
+            if written == line.len() {
+                self.lost = None;
+            }
             self.wrote(written);
         }
     }

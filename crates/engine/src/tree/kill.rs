@@ -10,7 +10,7 @@ use ward_sys::contain::cgroup::Cgroup;
 use ward_sys::contain::process::{Process, Told, signal_own_child};
 use ward_sys::procfs::{self, Stat};
 
-use super::{Tree, own_pid, pid_of};
+use super::{Tree, is_ours_to_stay, own_pid, pid_of};
 
 /// A pass over own children that takes no longer need not be paced.
 const BRIEF: Duration = Duration::from_millis(1);
@@ -42,14 +42,13 @@ impl Tree {
             return;
         };
         let asks = |tree: &Self, pid| {
-            let environ = procfs::environ(pid).ok()?;
-            tree.cookies.asks_to_stay(&environ)
+            // Ours have no environment to say it by.
+            let environ = procfs::environ(pid).unwrap_or_default();
+            tree.cookies.asks_to_stay(&environ).is_some()
+                || (environ.first().is_none_or(|byte| *byte == 0)
+                    && Stat::of(pid).is_some_and(|stat| is_ours_to_stay(&stat)))
         };
-        if cgroup
-            .members()
-            .into_iter()
-            .any(|pid| asks(self, pid).is_some())
-        {
+        if cgroup.members().into_iter().any(|pid| asks(self, pid)) {
             let _ = self.custody();
         }
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use ward_model::report;
 use ward_model::signal::Signal;
 use ward_sys::contain::cgroup;
-use ward_sys::contain::process::{Process, Told};
+use ward_sys::contain::process::{Process, Told, signal_own_child};
+use ward_sys::procfs::{self, Stat};
 
-use super::{Member, SEARCHED, Tree, now_ticks};
+use super::{Member, SEARCHED, Tree, is_ours_to_stay, now_ticks, own_pid, pid_of};
 
 /// How long a freeze may take before members are told without it.
 const FREEZE_PATIENCE: Duration = Duration::from_millis(50);
@@ -133,6 +134,19 @@ impl Tree {
     /// Takes note that the terminal sent the stop signal to this process group itself.
     pub(crate) fn told_by_terminal(&mut self, group: i32) {
         self.terminal_told = Some(group);
+    }
+
+    /// Sends `signal` to the oldest of own children: the one that goes on for a leader that has
+    /// put its work into the background.
+    pub(crate) fn signal_eldest(&self, signal: Signal) {
+        let eldest = procfs::children(own_pid())
+            .into_iter()
+            .filter_map(Stat::of)
+            .filter(|stat| !stat.has_ended() && !is_ours_to_stay(stat))
+            .min_by_key(|stat| (stat.start_ticks, stat.pid));
+        if let Some(pid) = eldest.and_then(|stat| pid_of(stat.pid)) {
+            let _ = signal_own_child(pid, signal.number());
+        }
     }
 
     /// Sends `signal` to every member, for job control.
