@@ -86,10 +86,8 @@ fn end(mut custody: Custody, ended: Ended) {
     if let (Some(record), false) = (&custody.record, told) {
         record.over(exit_status);
     }
-    // Whoever is last cleans up; a front that hears us does it while we end.
-    if !told || custody.reports_over_line {
-        custody.clean_up();
-    }
+    // So does the front, if it hears us: it may be killed before it does.
+    custody.clean_up();
     if drains_on {
         drain_on(&custody);
     }

@@ -5,12 +5,16 @@
 //! - [`world`]: a place for one test, with everything that starts in it marked, so that what
 //!   is left afterwards can be found, named and ended;
 //! - [`run`]: `ward run` from the outside: start it, signal it, read it, judge its report;
+//! - [`daemons`]: `ward spawn` and its family from the outside, and the ledger that they keep;
+//! - [`killers`]: what build servers and logins do to whoever is left;
 //! - [`terminal`]: a person at a pseudo-terminal.
 
 #![forbid(unsafe_code)]
 
 pub mod controlgroup;
+pub mod daemons;
 pub mod hostile;
+pub mod killers;
 pub mod patience;
 pub mod processes;
 pub mod programs;

@@ -41,11 +41,11 @@ impl Seen {
         matches!(self.state, 'Z' | 'X') && self.threads <= 1
     }
 
-    /// Whether it is a process of ward's own: the front, a guardian, or who drains the pipes
-    /// of the detached.
+    /// Whether it is a process of ward's own: the front of a run or of a daemon, a guardian,
+    /// or who drains the pipes of the detached.
     #[must_use]
     pub fn is_wards_own(&self) -> bool {
-        ["ward", "ward-guardian", "ward-drain"].contains(&self.name.as_str())
+        ["ward", "ward-guardian", "ward-drain", "ward-keeper"].contains(&self.name.as_str())
     }
 }
 
@@ -155,9 +155,27 @@ pub fn marked(mark: &str) -> Vec<Seen> {
 /// its number may have been given to somebody else since it was read.
 #[must_use]
 pub fn open_marked(pid: i32, mark: &str) -> Option<OwnedFd> {
-    let held = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-    carries(pid, mark).then_some(held)
+    open_if(pid, |pid| carries(pid, mark))
 }
+
+/// Opens a process and, with the process held, makes sure that it is who was meant.
+#[must_use]
+pub fn open_if(pid: i32, is_meant: impl FnOnce(i32) -> bool) -> Option<OwnedFd> {
+    let held = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    is_meant(pid).then_some(held)
+}
+
+/// When a process was started, in the kernel's ticks since it booted: with its number, this
+/// names it for as long as the machine runs, as numbers are given again.
+#[must_use]
+pub fn start_ticks(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after) = stat.rsplit_once(") ")?;
+    after.split(' ').nth(START_AFTER_NAME)?.parse().ok()
+}
+
+/// Where the time of the start is among what follows the name.
+const START_AFTER_NAME: usize = 19;
 
 /// Sends `signal` to a process if it carries `mark`; if it does not, or has ended, nobody
 /// gets it.
@@ -195,4 +213,29 @@ pub fn variable(pid: i32, name: &str) -> Option<String> {
         let value = item.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
         Some(OsStr::from_bytes(value).to_string_lossy().into_owned())
     })
+}
+
+/// A line of `/proc/PID/status`, such as `SigIgn`, without its name.
+#[must_use]
+pub fn status_line(pid: i32, name: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| {
+        let value = line.strip_prefix(name)?.strip_prefix(':')?;
+        Some(value.trim().to_owned())
+    })
+}
+
+/// What a process's descriptors lead to, as `readlink` shows it.
+#[must_use]
+pub fn descriptors(pid: i32) -> Vec<(i32, PathBuf)> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            Some((number, fs::read_link(entry.path()).ok()?))
+        })
+        .collect()
 }

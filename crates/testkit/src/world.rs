@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::fs::{self, Permissions};
 use std::io::Read as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rustix::process::{Signal, geteuid};
+use rustix::process::{Signal, geteuid, pidfd_send_signal};
 use tempfile::TempDir;
 use ward_model::rung::Rung;
 
@@ -119,6 +120,9 @@ const fn ward_foreign() -> [&'static str; 3] {
     };
     [a, b, c]
 }
+
+/// Where ward keeps its books.
+pub const STATE_VARIABLE: &str = "WARD_STATE_DIR";
 
 /// A world with the `ward` of the package under test.
 #[macro_export]
@@ -292,6 +296,7 @@ impl World {
         command.arg("--").arg(program);
         command.current_dir(self.path("."));
         self.furnish(&mut command);
+        command.env(STATE_VARIABLE, self.state_of(who));
         command
     }
 
@@ -302,8 +307,41 @@ impl World {
         }
         command
             .env(MARK_VARIABLE, &self.mark)
+            .env(STATE_VARIABLE, self.state_of(Who::Myself))
             .env("HOME", self.path("."))
             .env("LC_ALL", "C");
+    }
+
+    /// Where ward keeps its books when `who` starts it: each user his own, as nobody else may
+    /// read them.
+    #[must_use]
+    pub fn state_of(&self, who: Who) -> PathBuf {
+        self.path(match who {
+            Who::Myself => "state",
+            Who::Ordinary | Who::Delegated => "state-of-ordinary",
+        })
+    }
+
+    /// Whether a process belongs to this world: by its mark, or, as a daemon's custodians have
+    /// neither environment nor arguments of the caller, by the program that it runs, which
+    /// lies in a directory that no other test has.
+    #[must_use]
+    pub fn owns(&self, pid: i32) -> bool {
+        pid != std::process::id().cast_signed()
+            && (processes::carries(pid, &self.mark)
+                || processes::program(pid).is_some_and(|path| path.starts_with(self.programs())))
+    }
+
+    /// Opens a process if it belongs to this world.
+    #[must_use]
+    pub fn hold(&self, pid: i32) -> Option<OwnedFd> {
+        processes::open_if(pid, |pid| self.owns(pid))
+    }
+
+    /// Sends `signal` to a process if it belongs to this world; says whether it was sent.
+    pub fn signal(&self, pid: i32, signal: Signal) -> bool {
+        self.hold(pid)
+            .is_some_and(|held| pidfd_send_signal(held, signal).is_ok())
     }
 
     /// The cgroup in which `who` is started.
@@ -335,7 +373,7 @@ impl World {
     }
 
     fn everybody(&self) -> Vec<Seen> {
-        let mut found = processes::marked(&self.mark);
+        let mut found = self.owned();
         for place in [&self.mine, &self.delegated].into_iter().flatten() {
             for member in place.members() {
                 if !member.is_zombie() && !found.iter().any(|seen| seen.pid == member.pid) {
@@ -344,6 +382,16 @@ impl World {
             }
         }
         found
+    }
+
+    /// Everybody alive who belongs to this world, wherever he went.
+    fn owned(&self) -> Vec<Seen> {
+        processes::all()
+            .into_iter()
+            .filter(|pid| self.owns(*pid))
+            .filter_map(processes::look)
+            .filter(|seen| !seen.is_zombie())
+            .collect()
     }
 
     /// Directories that ward made in the cgroups of this world and has not removed.
@@ -356,19 +404,19 @@ impl World {
             .collect()
     }
 
-    /// Kills everybody who carries the mark, until nobody does.
+    /// Kills everybody who belongs here, until nobody does.
     fn end_everybody(&self) {
         let started = Instant::now();
         // Twice, so that nobody slips through between two readings of a directory.
         let mut clean = 0;
         while clean < 2 {
-            let found = processes::marked(&self.mark);
+            let found = self.owned();
             clean = if found.is_empty() { clean + 1 } else { 0 };
             for seen in found {
-                processes::signal_marked(seen.pid, &self.mark, Signal::KILL);
+                self.signal(seen.pid, Signal::KILL);
             }
             if started.elapsed() > Duration::from_secs(20) {
-                eprintln!("cannot end {:?}", processes::marked(&self.mark));
+                eprintln!("cannot end {:?}", self.owned());
                 return;
             }
         }

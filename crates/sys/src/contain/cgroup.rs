@@ -448,9 +448,11 @@ fn subdirectories(directory: &Path) -> impl Iterator<Item = PathBuf> {
 
 /// Removes a cgroup directory and what is below it, as far as it is empty of processes.
 pub fn remove_tree(directory: &Path) {
-    // The common case costs one call: nobody made cgroups inside.
-    if fs::remove_dir(directory).is_ok() {
-        return;
+    // The common case costs one call: nobody made cgroups inside, or somebody was here before.
+    match fs::remove_dir(directory) {
+        Ok(()) => return,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(_) => {}
     }
     for inner in subdirectories(directory) {
         remove_tree(&inner);
