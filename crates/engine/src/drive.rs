@@ -531,7 +531,10 @@ impl<'a> Drive<'a> {
         self.note_stop();
         if self.custody.account.killed.count == 0 {
             self.custody.account.look_at_watched(now);
-            let listed = self.custody.tree.doomed();
+            let custody = &self.custody;
+            let named =
+                !custody.spec.quiet || custody.report.is_some() || custody.reports_over_line;
+            let listed = self.custody.tree.doomed(named);
             if listed.count > 0 {
                 self.custody.notice(&notice::killing(&listed));
             }

@@ -16,14 +16,18 @@ use super::{Tree, is_ours_to_stay, own_pid, pid_of};
 const BRIEF: Duration = Duration::from_millis(1);
 
 impl Tree {
-    /// Who is about to be killed.
-    pub(crate) fn doomed(&mut self) -> report::Listed {
+    /// Who is about to be killed; by name only if somebody will read the names.
+    pub(crate) fn doomed(&mut self, named: bool) -> report::Listed {
         let Some(cgroup) = self.cgroup.clone() else {
             return self.name_all();
         };
         // Only as many are looked at as are named: the kill must not wait for a large tree.
         let pids = cgroup.members();
         let mut listed = report::Listed::default();
+        if !named {
+            listed.count = pids.len() as u64;
+            return listed;
+        }
         for pid in pids.iter().take(report::MAX_LISTED) {
             if let Some(stat) = Stat::of(*pid)
                 && !self.is_spared(&stat)
