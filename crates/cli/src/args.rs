@@ -1,6 +1,7 @@
 //! The command line: every verb, option, default and text of help.
 
 mod daemon;
+mod lock;
 mod run;
 mod surroundings;
 
@@ -16,6 +17,7 @@ use ward_model::exit_code;
 pub(crate) use daemon::{
     IfRunning, LogsArgs, PsArgs, RestartArgs, SpawnArgs, StatusArgs, StopArgs,
 };
+pub(crate) use lock::{Hold, LockArgs, LocksArgs};
 pub(crate) use run::RunArgs;
 pub(crate) use surroundings::{Containment, SurroundingsArgs};
 
@@ -79,6 +81,8 @@ pub(crate) enum Verb {
     Logs(LogsArgs),
     Status(StatusArgs),
     Daemonize(DaemonizeArgs),
+    Lock(Box<LockArgs>),
+    Locks(LocksArgs),
     Doctor(DoctorArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
@@ -88,7 +92,7 @@ pub(crate) enum Verb {
 impl Verb {
     fn describe(command: Command) -> Command {
         type Described = (&'static str, &'static str, fn(Command) -> Command);
-        let verbs: [Described; 12] = [
+        let verbs: [Described; 14] = [
             (
                 "run",
                 "Run a command, with everything that it starts, in custody",
@@ -124,6 +128,16 @@ impl Verb {
                 "daemonize",
                 "Start a daemon by the command line of daemonize(1)",
                 DaemonizeArgs::augment_args,
+            ),
+            (
+                "lock",
+                "Run a command while holding a lock, exactly as long as the work lasts",
+                lock::describe,
+            ),
+            (
+                "locks",
+                "List who holds and who waits for locks",
+                LocksArgs::augment_args,
             ),
             (
                 "doctor",
@@ -164,6 +178,8 @@ impl FromArgMatches for Verb {
             "logs" => Self::Logs(LogsArgs::from_arg_matches(matches)?),
             "status" => Self::Status(StatusArgs::from_arg_matches(matches)?),
             "daemonize" => Self::Daemonize(DaemonizeArgs::from_arg_matches(matches)?),
+            "lock" => Self::Lock(Box::new(LockArgs::from_arg_matches(matches)?)),
+            "locks" => Self::Locks(LocksArgs::from_arg_matches(matches)?),
             "doctor" => Self::Doctor(DoctorArgs::from_arg_matches(matches)?),
             "man" => Self::Man(ManArgs::from_arg_matches(matches)?),
             "completions" => Self::Completions(CompletionsArgs::from_arg_matches(matches)?),

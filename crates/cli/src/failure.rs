@@ -10,6 +10,7 @@ use ward_engine::ledger::LedgerError;
 use ward_engine::ready::ReadyError;
 use ward_engine::shell_step::ScriptError;
 use ward_engine::{EngineError, chain};
+use ward_lock::LockError;
 use ward_model::exit_code;
 
 /// Something that keeps a command from doing its work.
@@ -46,6 +47,11 @@ impl Failure {
             hint: None,
             code: exit_code::WARD_FAILED,
         }
+    }
+
+    /// The same, with another exit status.
+    pub(crate) fn with_status(self, code: u8) -> Self {
+        Self { code, ..self }
     }
 
     /// What it says.
@@ -112,6 +118,28 @@ impl From<ReadyError> for Failure {
             text: chain(&error),
             hint: None,
             code: error.exit_code(),
+        }
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        let code = match &error {
+            LockError::Name(_) | LockError::TooMuch { .. } => exit_code::USAGE,
+            LockError::Busy { .. } => exit_code::TAKEN,
+            LockError::Io { .. }
+            | LockError::Open(_)
+            | LockError::FileSystem(_)
+            | LockError::NoPlace
+            | LockError::Shape { .. }
+            | LockError::Ours(_)
+            | LockError::Full(_)
+            | LockError::Stuck { .. } => exit_code::WARD_FAILED,
+        };
+        Self {
+            text: chain(&error),
+            hint: error.hint().map(str::to_owned),
+            code,
         }
     }
 }

@@ -21,6 +21,7 @@ use ward_sys::{pipe, spawn::own_standard_stream};
 use crate::account::Account;
 use crate::error::EngineError;
 use crate::keep::Record;
+use crate::locks::Locks;
 use crate::output::{LogFile, Relay, Sink, Source};
 use crate::report_file::ReportFile;
 use crate::tree::{Tree, chain};
@@ -62,6 +63,8 @@ pub(crate) struct Custody {
     told: SharedNumber,
     /// What the command gets; `None` once it has it.
     stdio: Option<[OwnedFd; 3]>,
+    /// What is held as long as it lasts.
+    pub(crate) locks: Locks,
     /// Descriptors that it is given under these numbers.
     pub(crate) placed: Vec<(OwnedFd, i32)>,
     /// Files that the command writes its id into before its exec.
@@ -186,6 +189,7 @@ impl Custody {
             leader_status,
             told,
             stdio: Some(streams.stdio),
+            locks: Locks::default(),
             placed: Vec::new(),
             pid_files: Vec::new(),
             session_terminal: streams.session_terminal,
@@ -197,6 +201,7 @@ impl Custody {
     /// Takes note that the leader runs. From now on whatever the command shall not share with us
     /// is its own.
     pub(crate) fn note_start(&mut self, leader: Pid) {
+        self.locks.work_began(leader);
         if let Some(record) = &self.record {
             record.started(leader);
             ward_sys::fork::close_inherited(&[]);

@@ -412,6 +412,7 @@ impl<'a> Drive<'a> {
 
     fn leader_ended(&mut self, end: End) {
         self.custody.account.leader_ended(Instant::now());
+        self.custody.locks.work_ended();
         self.feed(Event::LeaderExited(end));
     }
 
@@ -424,6 +425,7 @@ impl<'a> Drive<'a> {
         self.custody.account.look_at_watched(now);
         if self.life.end().is_some() && self.custody.tree.is_empty(self.no_children) {
             self.custody.account.tree_emptied(now);
+            self.custody.locks.tree_emptied();
             self.events.push_back(Event::TreeEmptied);
         } else {
             self.watch_cgroup();

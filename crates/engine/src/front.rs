@@ -29,6 +29,7 @@ use crate::drive::{Drive, Host};
 use crate::error::EngineError;
 use crate::guardian;
 use crate::keep;
+use crate::locks::Locks;
 
 /// What a front ends with.
 #[derive(Debug)]
@@ -66,6 +67,18 @@ const XFSZ: i32 = 25;
 /// # Errors
 /// [`EngineError`], when nothing was started, or when the end could not be learned.
 pub fn run(spec: Spec, report: Option<&Path>) -> Result<FrontEnd, EngineError> {
+    run_holding(spec, report, Locks::default())
+}
+
+/// As [`run`], with locks that are held as long as the work lasts.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_holding(
+    spec: Spec,
+    report: Option<&Path>,
+    locks: Locks,
+) -> Result<FrontEnd, EngineError> {
     let doing = EngineError::system;
     crate::custody::check_kept(&spec)?;
     // A limit on the size of files must not end us in the middle of a write (setrlimit(2)).
@@ -79,6 +92,14 @@ pub fn run(spec: Spec, report: Option<&Path>) -> Result<FrontEnd, EngineError> {
     let signals = SignalSource::new(&numbers).map_err(doing("receive signals"))?;
     subreaper::become_subreaper().map_err(doing("become a subreaper"))?;
     let mut custody = Custody::prepare(spec, report)?;
+    match locks.descriptors() {
+        Ok(descriptors) => custody.placed = descriptors,
+        Err(error) => {
+            custody.discard();
+            return Err(doing("duplicate a descriptor")(error));
+        }
+    }
+    custody.locks = locks;
     let (line, far_end) = match Line::pair() {
         Ok(pair) => pair,
         Err(error) => {

@@ -8,6 +8,7 @@
 //! - [`embed::Run`]: a command under a guardian of its own, for programs that do other things
 //!   beside it;
 //! - [`shell_step::prepare`]: a script as a build step;
+//! - [`daemon::begin`]: what is to outlive its caller;
 //! - [`doctor::examine`]: what this host gives.
 
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ pub mod front;
 mod guardian;
 pub mod keep;
 pub mod ledger;
+pub mod locks;
 mod notice;
 mod output;
 pub mod ready;

@@ -2,10 +2,11 @@
 //! cost each of them more than anybody gains.
 
 use ward_sys::account;
+use ward_sys::contain::cgroup;
 use ward_sys::procfs::{self, Stat};
 
 use crate::ledger::{Origin, ProcessTable};
-use crate::tree::GUARDIAN_NAME;
+use crate::tree::{self, APART, GUARDIAN_NAME, is_run};
 
 /// A run that goes on.
 #[derive(Debug)]
@@ -24,6 +25,18 @@ pub struct Run {
     pub origin: Origin,
     /// Everybody who belongs to it now, oldest first.
     pub members: Vec<Stat>,
+}
+
+/// Lets trees go on that stand still because front and guardian were both killed in the moment
+/// in which they were told to stop. What they do then is their own affair.
+pub fn thaw_orphans() {
+    let places = [
+        cgroup::own_directory(),
+        cgroup::outside_directory(APART, is_run),
+    ];
+    for place in places.into_iter().flatten() {
+        tree::thaw_orphans(&place);
+    }
 }
 
 /// Every run that can be seen.

@@ -9,7 +9,7 @@ mod kill;
 mod tell;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -450,6 +450,7 @@ impl Tree {
     pub(crate) fn sweep(&self) {
         if let Some(parent) = &self.outside {
             cgroup::sweep(parent, RUN_PREFIX, STALE);
+            thaw_orphans(parent);
         }
     }
 
@@ -461,6 +462,36 @@ impl Tree {
     }
 }
 
+/// Lets the trees of runs go on that stand still for ever: front and guardian were both killed
+/// while the guardian had them frozen to be told.
+pub(crate) fn thaw_orphans(parent: &Path) {
+    for directory in cgroup::subdirectories(parent) {
+        let name = directory.file_name().and_then(|name| name.to_str());
+        if !name.is_some_and(is_run) {
+            continue;
+        }
+        let Ok(cgroup) = Cgroup::open(&directory) else {
+            continue;
+        };
+        if cgroup.is_told_to_freeze() && !cgroup.members().into_iter().any(has_guardian) {
+            cgroup.thaw();
+        }
+    }
+}
+
+/// Whether somebody above this process could thaw it.
+fn has_guardian(pid: i32) -> bool {
+    let mut above = Stat::of(pid);
+    while let Some(stat) = above.filter(|stat| stat.pid > 1) {
+        let name = stat.comm.as_bytes();
+        if name == GUARDIAN_NAME.to_bytes() || name == KEEPER_NAME.to_bytes() {
+            return true;
+        }
+        above = Stat::of(stat.ppid);
+    }
+    false
+}
+
 /// Whether it is a process of ward that looks after who was detached on purpose.
 pub(crate) fn is_ours_to_stay(stat: &Stat) -> bool {
     [DRAIN_NAME, KEEPER_NAME]
@@ -469,7 +500,7 @@ pub(crate) fn is_ours_to_stay(stat: &Stat) -> bool {
 }
 
 /// Whether a cgroup of this name is that of a run: `ward-MICROSECONDS-PID`.
-fn is_run(name: &str) -> bool {
+pub(crate) fn is_run(name: &str) -> bool {
     let parts = name
         .strip_prefix(RUN_PREFIX)
         .and_then(|rest| rest.split_once('-'));

@@ -54,7 +54,7 @@ pub const TABLE: &[(&str, &str, &str)] = &[
     (
         "122",
         "TAKEN",
-        "`ward spawn`: a daemon of this name runs already.",
+        "`ward spawn`: a daemon of this name runs already. `ward lock`: the lock was not got in time; nothing was started (`--conflict-exit-code` chooses another).",
     ),
     (
         "123",

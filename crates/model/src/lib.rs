@@ -9,6 +9,7 @@
 pub mod cookie;
 pub mod exit_code;
 pub mod life;
+pub mod lock;
 pub mod quantity;
 pub mod ready;
 pub mod report;

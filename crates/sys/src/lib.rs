@@ -10,6 +10,7 @@ pub mod clock;
 pub mod contain;
 pub mod fork;
 pub mod limits;
+pub mod lockfile;
 pub mod notify;
 pub mod pipe;
 pub mod procfs;

@@ -33,7 +33,7 @@ Exit status:
   limit ran out; 125 when ward itself failed; 126 when the command cannot be executed; 127 when it
   was not found; 2 for a mistake on the command line.";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(long_about = RUN_ABOUT, after_help = RUN_EXAMPLES, override_usage = "\
 ward run [OPTIONS] [--] COMMAND [ARG]...
        ward run [OPTIONS] --script FILE [ARG]...

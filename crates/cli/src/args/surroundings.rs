@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum, ValueHint};
 use ward_model::quantity;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct SurroundingsArgs {
     /// Start in this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Surroundings")]

@@ -58,7 +58,7 @@ fn cli() -> Result<String, Failure> {
 
 fn exit_codes() -> Result<String, Failure> {
     let mut text = String::from(
-        "# Exit statuses of `ward run`\n\nGenerated from the code.\n\n| status | name | meaning |\n|---|---|---|\n",
+        "# Exit statuses\n\nGenerated from the code.\n\n| status | name | meaning |\n|---|---|---|\n",
     );
     for (code, name, meaning) in exit_code::TABLE {
         text.push_str(&format!("| {code} | {name} | {meaning} |\n"));

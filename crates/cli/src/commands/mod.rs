@@ -4,6 +4,7 @@ mod completions;
 mod daemonize;
 mod docs;
 mod doctor;
+mod lock;
 mod logs;
 mod man;
 mod ps;
@@ -32,6 +33,8 @@ pub(crate) fn run(arguments: Ward) -> Result<ExitCode, Failure> {
         Verb::Logs(arguments) => logs::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Daemonize(arguments) => Ok(daemonize("daemonize", &arguments.arguments)),
+        Verb::Lock(arguments) => lock::run(*arguments),
+        Verb::Locks(arguments) => lock::list(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments),

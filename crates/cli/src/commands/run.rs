@@ -1,9 +1,11 @@
 //! `ward run`: a command in custody.
 
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use ward_engine::front::{self, FrontEnd};
+use ward_engine::locks::Locks;
 use ward_engine::shell_step::{self, Script};
 use ward_model::life::Policy;
 use ward_model::spec::{Log, Spec, Stdin};
@@ -16,9 +18,13 @@ use crate::failure::Failure;
 /// Runs it and gives its exit status.
 pub(crate) fn run(arguments: RunArgs) -> Result<ExitCode, Failure> {
     let report = arguments.report.clone();
-    let spec = spec(arguments)?;
+    finish(spec(arguments)?, report.as_deref(), Locks::default())
+}
+
+/// Runs what was understood, holding these locks.
+pub(super) fn finish(spec: Spec, report: Option<&Path>, locks: Locks) -> Result<ExitCode, Failure> {
     let made = spec.remove_at_end.clone();
-    let end = front::run(spec, report.as_deref());
+    let end = front::run_holding(spec, report, locks);
     if let (Err(_), Some(made)) = (&end, made) {
         let _ = std::fs::remove_file(made);
     }
@@ -33,7 +39,7 @@ pub(crate) fn run(arguments: RunArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(exit_status))
 }
 
-fn spec(arguments: RunArgs) -> Result<Spec, Failure> {
+pub(super) fn spec(arguments: RunArgs) -> Result<Spec, Failure> {
     for (option, given) in [
         ("--log-append", arguments.log_append),
         ("--timestamps", arguments.timestamps),

@@ -308,6 +308,12 @@ impl Cgroup {
         }
     }
 
+    /// Whether its members are to stand still, whoever said so.
+    #[must_use]
+    pub fn is_told_to_freeze(&self) -> bool {
+        fs::read_to_string(self.path.join("cgroup.freeze")).is_ok_and(|text| text.trim() == "1")
+    }
+
     /// Lets members run again whom somebody else had frozen and could not thaw.
     pub fn thaw(&self) {
         let _ = self.write("cgroup.freeze", "0");
@@ -437,7 +443,8 @@ fn step_aside(parent: &Path) -> bool {
     alone && fs::create_dir(&leaf).is_ok() && fs::write(leaf.join("cgroup.procs"), &own).is_ok()
 }
 
-fn subdirectories(directory: &Path) -> impl Iterator<Item = PathBuf> {
+/// The directories in a directory.
+pub fn subdirectories(directory: &Path) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(directory)
         .into_iter()
         .flatten()

@@ -1,0 +1,76 @@
+//! The locks that a run holds: as long as its command, or its tree, and not a moment less.
+//!
+//! The command inherits each lock's descriptor, so that the kernel keeps the lock for it even if
+//! front and guardian are both killed. Freed explicitly at the end, so that a forgotten
+//! background process does not keep it unless that is wanted.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use ward_lock::Held;
+use ward_sys::Pid;
+
+/// The number of the first lock's descriptor in the command: shells use those from 10 on.
+pub const FIRST_DESCRIPTOR: i32 = 100;
+
+/// How long locks are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Until {
+    /// Until the command itself has ended.
+    #[default]
+    Command,
+    /// Until everybody has ended who belongs to it.
+    Tree,
+}
+
+/// Locks that are held for a run.
+#[derive(Debug, Default)]
+pub struct Locks {
+    held: Vec<Held>,
+    until: Until,
+}
+
+impl Locks {
+    /// These, for so long.
+    #[must_use]
+    pub fn new(held: Vec<Held>, until: Until) -> Self {
+        Self { held, until }
+    }
+
+    /// Copies of the descriptors for the command, with their numbers there.
+    ///
+    /// # Errors
+    /// When no descriptor can be had.
+    pub(crate) fn descriptors(&self) -> io::Result<Vec<(OwnedFd, i32)>> {
+        (FIRST_DESCRIPTOR..)
+            .zip(&self.held)
+            .map(|(number, held)| Ok((held.descriptor().try_clone_to_owned()?, number)))
+            .collect()
+    }
+
+    /// The command runs.
+    pub(crate) fn work_began(&self, leader: Pid) {
+        for held in &self.held {
+            // Then the descriptor alone says that it is there.
+            let _ = held.note_work(leader.as_raw_nonzero().get());
+        }
+    }
+
+    /// The command has ended.
+    pub(crate) fn work_ended(&mut self) {
+        if self.until == Until::Command {
+            self.release();
+        }
+    }
+
+    /// Nobody is left.
+    pub(crate) fn tree_emptied(&mut self) {
+        self.release();
+    }
+
+    fn release(&mut self) {
+        for held in self.held.drain(..) {
+            held.release();
+        }
+    }
+}

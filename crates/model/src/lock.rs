@@ -1,0 +1,7 @@
+//! Locks: who may hold what together, and who comes first. Pure rules; the store is elsewhere.
+
+mod mode;
+mod queue;
+
+pub use mode::{BadMode, Mode};
+pub use queue::{Ask, Place, Shape, Standing, blockers};

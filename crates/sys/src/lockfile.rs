@@ -1,0 +1,119 @@
+//! Byte ranges of a file as locks that belong to an open file description (fcntl(2),
+//! F_OFD_SETLK): whoever inherits the description holds them too, and the kernel frees them
+//! when the last one who has it open is gone, however he went.
+//!
+//! Traditional record locks (F_SETLK, lockf(3)) are of no use: they are not inherited, and any
+//! close of the file drops them.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+/// What is done to a byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Read,
+    Write,
+    Unlock,
+}
+
+fn flock(kind: Kind, byte: u64) -> io::Result<libc::flock> {
+    // SAFETY: all zeroes are a valid `flock`; `l_pid` must be 0 for these commands.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    let kind = match kind {
+        Kind::Read => libc::F_RDLCK,
+        Kind::Write => libc::F_WRLCK,
+        Kind::Unlock => libc::F_UNLCK,
+    };
+    let out_of_range = || io::Error::from_raw_os_error(libc::EOVERFLOW);
+    lock.l_type = libc::c_short::try_from(kind).map_err(|_| out_of_range())?;
+    lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).map_err(|_| out_of_range())?;
+    lock.l_start = libc::off_t::try_from(byte).map_err(|_| out_of_range())?;
+    lock.l_len = 1;
+    Ok(lock)
+}
+
+fn set(file: impl AsFd, kind: Kind, byte: u64) -> io::Result<()> {
+    let lock = flock(kind, byte)?;
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: an open descriptor and a valid `flock`, which the kernel only reads.
+    if unsafe { libc::fcntl(fd, libc::F_OFD_SETLK, &raw const lock) } == 0 {
+        return Ok(());
+    }
+    Err(io::Error::last_os_error())
+}
+
+/// Locks one byte for this description alone, if nobody else has. Returns whether it did.
+///
+/// # Errors
+/// As fcntl(2).
+pub fn try_lock(file: impl AsFd, byte: u64) -> io::Result<bool> {
+    match set(file, Kind::Write, byte) {
+        Ok(()) => Ok(true),
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::EAGAIN | libc::EACCES | libc::EINTR)
+            ) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Frees one byte, for everybody who has the description.
+///
+/// # Errors
+/// As fcntl(2).
+pub fn unlock(file: impl AsFd, byte: u64) -> io::Result<()> {
+    set(file, Kind::Unlock, byte)
+}
+
+/// Whether another description has this byte locked.
+///
+/// # Errors
+/// As fcntl(2).
+pub fn is_locked(file: impl AsFd, byte: u64) -> io::Result<bool> {
+    let mut lock = flock(Kind::Read, byte)?;
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: an open descriptor and a valid `flock`, which the kernel fills.
+    if unsafe { libc::fcntl(fd, libc::F_OFD_GETLK, &raw mut lock) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn a_byte_belongs_to_a_description_and_its_copies() {
+        let path = std::env::temp_dir().join(format!("ward-sys-lock-{}", std::process::id()));
+        let open = || {
+            File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .expect("a file")
+        };
+        let (one, other) = (open(), open());
+        let far = 1 << 40;
+        assert!(try_lock(&one, far).expect("locked"));
+        assert!(!is_locked(&one, far).expect("asked"));
+        assert!(is_locked(&other, far).expect("asked"));
+        assert!(!try_lock(&other, far).expect("asked"));
+        assert!(try_lock(&other, far + 1).expect("another byte"));
+        let copy = one.try_clone().expect("a copy");
+        drop(one);
+        assert!(is_locked(&other, far).expect("asked"));
+        drop(copy);
+        assert!(try_lock(&other, far).expect("locked"));
+        unlock(&other, far).expect("freed");
+        assert!(!is_locked(open(), far).expect("asked"));
+        std::fs::remove_file(&path).expect("clean up");
+    }
+}
