@@ -11,9 +11,9 @@ use super::{LogFile, Sink};
 
 /// Bytes moved from one source in one turn.
 const BUDGET: usize = 2 << 20;
-/// One call that moves less than this, bytes, has caught up with the writer: what comes next is
-/// a few bytes at a time, and waited for.
-const LITTLE: usize = 16 << 10;
+/// One call that moves less than this, a page, has caught up with the writer: what comes next is a
+/// few bytes at a time, and waited for. Writers of whole pages are followed without waiting.
+const LITTLE: usize = 4 << 10;
 /// Bytes moved in one call.
 const CHUNK: usize = 1 << 20;
 /// A pipe that has this much at once, bytes, is made large: its writer is quicker than we are.
