@@ -158,7 +158,10 @@ impl Run {
 
     /// Sends the leader, and nobody else, a signal.
     pub fn signal_leader(&self, signal: Signal) {
-        self.line.say(&ToGuardian::Forward { signal });
+        self.line.say(&ToGuardian::Forward {
+            signal,
+            sender: None,
+        });
     }
 
     /// Readable when [`Run::try_event`] has something to tell: for event loops.

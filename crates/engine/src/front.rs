@@ -221,7 +221,10 @@ impl Desk {
                 },
                 order: None,
             }),
-            Signal::USR1 | Signal::USR2 => say(ToGuardian::Forward { signal }),
+            Signal::USR1 | Signal::USR2 => say(ToGuardian::Forward {
+                signal,
+                sender: None,
+            }),
             Signal::TSTP | Signal::TTIN | Signal::TTOU => {
                 // What the keyboard stops, it stops whole: the command is in our group.
                 let stopped_by_terminal = received.sender.is_none() && begun;

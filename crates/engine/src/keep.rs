@@ -389,7 +389,10 @@ pub(crate) fn on_signal(received: Received, say: &mut dyn FnMut(ToGuardian)) {
             origin: Origin::Process,
             order: received.value.and_then(StopOrder::from_number),
         }),
-        Signal::HUP | Signal::USR1 | Signal::USR2 => say(ToGuardian::Forward { signal }),
+        Signal::HUP | Signal::USR1 | Signal::USR2 => say(ToGuardian::Forward {
+            signal,
+            sender: received.sender.map(|sender| sender.pid),
+        }),
         _ => {}
     }
 }

@@ -37,6 +37,9 @@ pub enum ToGuardian {
     Forward {
         /// The signal.
         signal: Signal,
+        /// The process that sent it, where it may arrive twice.
+        #[serde(default)]
+        sender: Option<i32>,
     },
     /// Job control stops the run: clocks stand still.
     Pause {

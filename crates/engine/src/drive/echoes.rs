@@ -29,17 +29,24 @@ pub(super) struct Echoes {
 impl Echoes {
     /// Whether this came already, by the other way.
     pub(super) fn is_echo(&mut self, message: &ToGuardian, way: Way) -> bool {
-        let ToGuardian::Stop {
-            signal,
-            sender: Some(sender),
-            order: None,
-            ..
-        } = message
-        else {
-            return false;
+        let (signal, sender) = match message {
+            ToGuardian::Stop {
+                signal,
+                sender: Some(sender),
+                order: None,
+                ..
+            } => (signal, sender.pid),
+            ToGuardian::Forward {
+                signal,
+                sender: Some(sender),
+            } => (signal, *sender),
+            ToGuardian::Stop { .. }
+            | ToGuardian::Forward { .. }
+            | ToGuardian::Pause { .. }
+            | ToGuardian::Resume { .. } => return false,
         };
         let same = |(known, pid, other): &(Signal, i32, Way)| {
-            known == signal && *pid == sender.pid && *other != way
+            known == signal && *pid == sender && *other != way
         };
         if let Some(at) = self.awaited.iter().position(same) {
             self.awaited.remove(at);
@@ -48,7 +55,7 @@ impl Echoes {
         if self.awaited.len() == REMEMBERED {
             self.awaited.remove(0);
         }
-        self.awaited.push((*signal, sender.pid, way));
+        self.awaited.push((*signal, sender, way));
         false
     }
 
@@ -103,6 +110,18 @@ mod tests {
                 assert!(echoes.is_echo(&stop(7), second));
             }
         }
+    }
+
+    #[test]
+    fn what_is_for_the_command_reaches_it_once() {
+        let hup = ToGuardian::Forward {
+            signal: Signal::HUP,
+            sender: Some(7),
+        };
+        let mut echoes = Echoes::default();
+        assert!(!echoes.is_echo(&hup, Way::Direct));
+        assert!(!echoes.is_echo(&stop(7), Way::Passed));
+        assert!(echoes.is_echo(&hup, Way::Passed));
     }
 
     #[test]

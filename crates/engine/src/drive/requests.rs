@@ -81,7 +81,7 @@ impl Drive<'_> {
                 }
                 self.stop_asked(signal, sender.as_ref(), origin, order.is_some(), now);
             }
-            ToGuardian::Forward { signal } => {
+            ToGuardian::Forward { signal, sender: _ } => {
                 if let (Some(leader), None) = (self.custody.leader(), self.life.end()) {
                     let _ = signal_own_child(leader, signal.number());
                 } else if self.life.is_followed() {
