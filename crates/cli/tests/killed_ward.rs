@@ -4,13 +4,14 @@
 //! `WARD_TEST_ROUNDS` says how often each is tried (20 if it says nothing; 200 for the full proof).
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 use ward_model::life::{CauseKind, End};
 use ward_model::report::Report;
 use ward_testkit::hostile::noise::{beats, numbered_line};
+use ward_testkit::moments::{let_pass, moments};
 use ward_testkit::patience::wait_until;
 use ward_testkit::processes::{self, children, look};
 use ward_testkit::run::{Running, await_report, text};
@@ -19,31 +20,6 @@ use ward_testkit::world;
 use ward_testkit::world::{Setting, World, settings};
 
 type Result = anyhow::Result<()>;
-
-fn rounds() -> u32 {
-    std::env::var("WARD_TEST_ROUNDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(20)
-}
-
-/// Moments spread over `span`, the same in each run of the test.
-fn moments(span: Duration) -> impl Iterator<Item = Duration> {
-    let rounds = rounds().max(1);
-    (0..rounds).map(move |round| {
-        // Not evenly: a stride that shares no factor with the number of rounds.
-        let at = u64::from(round) * 7919 % u64::from(rounds);
-        span.mul_f64(at as f64 / f64::from(rounds))
-    })
-}
-
-/// Lets `moment` pass: not to wait for something, but to strike at no particular point.
-fn let_pass(moment: Duration) {
-    let started = Instant::now();
-    while started.elapsed() < moment {
-        std::thread::yield_now();
-    }
-}
 
 fn nobody_is_left(world: &World) -> Result {
     wait_until("everybody to end", || {

@@ -12,6 +12,7 @@ use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 use ward_testkit::daemons::{Ask, Asked, Member, nobody_is_left};
+use ward_testkit::moments::{let_pass, moments};
 use ward_testkit::patience::{wait_for, wait_until};
 use ward_testkit::processes::children;
 use ward_testkit::programs::{in_path, skipped};
@@ -22,31 +23,6 @@ use ward_testkit::world::World;
 type Result = anyhow::Result<()>;
 
 const BUSY: i32 = 122;
-
-fn rounds() -> u32 {
-    std::env::var("WARD_TEST_ROUNDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(20)
-}
-
-/// Moments spread over `span`, the same in each run of the test.
-fn moments(span: Duration) -> impl Iterator<Item = Duration> {
-    let rounds = rounds().max(1);
-    (0..rounds).map(move |round| {
-        // Not evenly: a stride that shares no factor with the number of rounds.
-        let at = u64::from(round) * 7919 % u64::from(rounds);
-        span.mul_f64(at as f64 / f64::from(rounds))
-    })
-}
-
-/// Lets `moment` pass: not to wait for something, but to strike at no particular point.
-fn let_pass(moment: Duration) {
-    let started = Instant::now();
-    while started.elapsed() < moment {
-        std::thread::yield_now();
-    }
-}
 
 fn ask<'w>(world: &'w World, words: &[&str]) -> Ask<'w> {
     Ask::new(world, words)

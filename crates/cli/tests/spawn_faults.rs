@@ -15,6 +15,7 @@ use ward_testkit::daemons::{
     whole_log,
 };
 use ward_testkit::hostile::noise::{beats, numbered_line};
+use ward_testkit::moments::{let_pass, moments};
 use ward_testkit::patience::wait_until;
 use ward_testkit::processes::look;
 use ward_testkit::run::text;
@@ -25,31 +26,6 @@ type Result = anyhow::Result<()>;
 
 const UNKNOWN_NAME: i32 = 121;
 const NAME_TAKEN: i32 = 122;
-
-fn rounds() -> u32 {
-    std::env::var("WARD_TEST_ROUNDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(20)
-}
-
-/// Moments spread over `span`, the same in each run of the test.
-fn moments(span: Duration) -> impl Iterator<Item = Duration> {
-    let rounds = rounds().max(1);
-    (0..rounds).map(move |round| {
-        // Not evenly: a stride that shares no factor with the number of rounds.
-        let at = u64::from(round) * 7919 % u64::from(rounds);
-        span.mul_f64(at as f64 / f64::from(rounds))
-    })
-}
-
-/// Lets `moment` pass: not to wait for something, but to strike at no particular point.
-fn let_pass(moment: Duration) {
-    let started = Instant::now();
-    while started.elapsed() < moment {
-        std::thread::yield_now();
-    }
-}
 
 fn each(span: Duration, mut round: impl FnMut(&World, Duration) -> Result) -> Result {
     let mut wrong = Vec::new();

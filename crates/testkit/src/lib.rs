@@ -7,6 +7,7 @@
 //! - [`run`]: `ward run` from the outside: start it, signal it, read it, judge its report;
 //! - [`daemons`]: `ward spawn` and its family from the outside, and the ledger that they keep;
 //! - [`killers`]: what build servers and logins do to whoever is left;
+//! - [`moments`]: when to kill somebody;
 //! - [`terminal`]: a person at a pseudo-terminal.
 
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@ pub mod controlgroup;
 pub mod daemons;
 pub mod hostile;
 pub mod killers;
+pub mod moments;
 pub mod patience;
 pub mod processes;
 pub mod programs;
