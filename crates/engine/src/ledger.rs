@@ -398,13 +398,7 @@ pub(crate) fn again(seen: &Seen) -> Result<Seen, LedgerError> {
 /// # Errors
 /// [`LedgerError::Name`].
 pub fn check_name(name: &str) -> Result<(), LedgerError> {
-    let first = name.bytes().next().unwrap_or(b'-');
-    let good = name.len() <= LONGEST_NAME
-        && first.is_ascii_alphanumeric()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-+@:".contains(&byte));
-    if good {
+    if ward_model::names::is_plain(name, LONGEST_NAME) {
         Ok(())
     } else {
         Err(LedgerError::Name(name.to_owned()))

@@ -71,13 +71,7 @@ pub fn locate(given: Option<&Path>) -> Result<PathBuf, LockError> {
 /// # Errors
 /// [`LockError::Name`].
 pub fn check_name(name: &str) -> Result<(), LockError> {
-    let first = name.bytes().next().unwrap_or(b'-');
-    let good = name.len() <= LONGEST_NAME
-        && first.is_ascii_alphanumeric()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-+@:".contains(&byte));
-    if good {
+    if ward_model::names::is_plain(name, LONGEST_NAME) {
         Ok(())
     } else {
         Err(LockError::Name(name.to_owned()))

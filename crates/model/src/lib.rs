@@ -10,6 +10,7 @@ pub mod cookie;
 pub mod exit_code;
 pub mod life;
 pub mod lock;
+pub mod names;
 pub mod quantity;
 pub mod ready;
 pub mod report;
