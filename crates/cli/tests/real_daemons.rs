@@ -307,6 +307,16 @@ fn nginx_daemonizes_itself() -> Result {
     nginx(true)
 }
 
+/// The first bytes of what a server answers.
+fn asked<const LENGTH: usize>(port: u16, question: &[u8]) -> anyhow::Result<[u8; LENGTH]> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(question)?;
+    let mut answer = [0; LENGTH];
+    stream.read_exact(&mut answer)?;
+    Ok(answer)
+}
+
 #[test]
 fn redis() -> Result {
     let world = world!()?;
@@ -326,11 +336,11 @@ fn redis() -> Result {
             .words(["--pidfile", &format!("{place}/pid")])
             .expect(0)
             .with_context(|| format!("daemonize {daemonize}"))?;
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        stream.write_all(b"SET colour blue\r\nGET colour\r\n")?;
-        let mut answer = [0; 14];
-        stream.read_exact(&mut answer)?;
+        // It listens before it has loaded what it kept, and refuses what is asked until then.
+        wait_until("the store to be loaded", || {
+            asked(port, b"PING\r\n").is_ok_and(|answer: [u8; 5]| &answer == b"+PONG")
+        })?;
+        let answer: [u8; 14] = asked(port, b"SET colour blue\r\nGET colour\r\n")?;
         assert_eq!(&answer, b"+OK\r\n$4\r\nblue\r", "daemonize {daemonize}");
         await_state(&world, "store", "running")?;
         assert_eq!(
