@@ -1,621 +1,713 @@
-//! Getting a lock, and letting go of it.
+//! Getting locks: one, or several, all or none.
+//!
+//! Who asks for several enters all their critical sections, in the order of their names, and takes
+//! his places in all queues at once; he is granted all at once too. So nobody holds one while he
+//! waits for another, and no two can wait for one another in a ring: whoever came first is first in
+//! every queue.
 
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify;
-use ward_model::lock::{Ask, Mode, Shape, Standing, blockers};
-use ward_sys::account;
-use ward_sys::contain::process::Process;
-use ward_sys::procfs::Stat;
+use ward_model::lock::{Shape, Standing, blockers, choose};
 
+use crate::deadlock;
+use crate::durable::{Durable, Stamp};
 use crate::error::LockError;
-use crate::store::{Record, State, Store, now};
+use crate::held::{Held, release};
+use crate::image::{Entry, NO_TEXT, Who};
+use crate::line::{Line, word_of};
+use crate::place::Directory;
+use crate::record::Record;
+use crate::request::{Crowd, Gives, Patience, Request, Waiting, Wanted};
+use crate::store::{STUCK, Store};
+use crate::surroundings;
+use crate::text::Text;
+use crate::timestamp::Format;
+use crate::wait::{Bell, LOOK, Obstacle};
 
-/// The kernel wakes us; should it ever not, we look.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// A command line in the queue is cut to this, bytes.
+/// A command line in the queue is cut to this, and a reason, bytes.
 const LONGEST_COMMAND: usize = 200;
+const LONGEST_REASON: usize = 300;
 
-/// With more than this in the queue, whoever has gone is looked for although he is in nobody's way.
-const MANY: usize = 32;
+/// Who does not want to wait is not kept longer than this by somebody who stands still in the middle
+/// of a change.
+const SHORTLY: Duration = Duration::from_secs(2);
 
-/// How long to wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// Not at all.
-    None,
-    /// This long in all.
-    For(Duration),
-    /// As long as it takes.
-    Never,
-}
+/// What is told while we wait.
+pub type Tell<'a> = Option<&'a mut dyn FnMut(&Waiting)>;
 
-/// What is asked for.
-#[derive(Debug, Clone)]
-pub struct Order {
-    /// Of which lock.
-    pub name: String,
-    /// In which mode.
-    pub mode: Mode,
-    /// Of how many slots, if it has such.
-    pub slots: Option<u32>,
-    /// How many of them.
-    pub take: u32,
-    /// What for, as a command line.
-    pub command: String,
-    /// Why, in somebody's words.
-    pub why: Option<String>,
-    /// Tickets that what we are a part of holds, each with its lock's name.
-    pub held_above: Vec<(String, u64)>,
-}
-
-/// How it stands while we wait.
-#[derive(Debug, Clone)]
-pub struct Waiting {
-    /// How many are before us in the queue, holders included.
-    pub ahead: usize,
-    /// Who holds.
-    pub holders: Vec<Record>,
-}
-
-impl Order {
-    /// The whole lock, for nobody else.
-    #[must_use]
-    pub fn exclusive(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            mode: Mode::EX,
-            slots: None,
-            take: 1,
-            command: String::new(),
-            why: None,
-            held_above: Vec::new(),
-        }
-    }
-
-    fn shape(&self) -> Shape {
-        self.slots.map_or(Shape::Modes, Shape::Slots)
-    }
-
-    /// Gets it from the usual lock directory.
-    ///
-    /// # Errors
-    /// As [`Order::acquire_in`].
-    pub fn acquire(
-        &self,
-        patience: Patience,
-        tell: &mut dyn FnMut(&Waiting),
-    ) -> Result<Held, LockError> {
-        self.acquire_in(&crate::place::locate(None)?, patience, tell)
-    }
-
-    /// Gets it, and tells how it stands while it waits: each time that changes, and each second.
+impl Directory {
+    /// Gets all that is asked for, and tells how it stands while it waits: each time that changes,
+    /// but not too often, and each second. In the order in which the locks were named.
     ///
     /// # Errors
     /// [`LockError`]; then nothing is held, and nobody waits any more.
-    pub fn acquire_in(
+    pub fn acquire(
         &self,
-        directory: &Path,
+        request: &Request,
         patience: Patience,
-        tell: &mut dyn FnMut(&Waiting),
-    ) -> Result<Held, LockError> {
-        if let Some(slots) = self.slots
-            && self.take > slots
-        {
-            return Err(LockError::TooMuch {
-                name: self.name.clone(),
-                slots,
-                take: self.take,
-            });
-        }
+        tell: Tell<'_>,
+    ) -> Result<Vec<Held>, LockError> {
+        self.acquire_unless(request, patience, tell, None)
+    }
+
+    /// As [`Directory::acquire`], until `cancelled` is readable.
+    ///
+    /// # Errors
+    /// As [`Directory::acquire`]; [`LockError::Cancelled`].
+    pub fn acquire_unless(
+        &self,
+        request: &Request,
+        patience: Patience,
+        mut tell: Tell<'_>,
+        cancelled: Option<BorrowedFd<'_>>,
+    ) -> Result<Vec<Held>, LockError> {
         let deadline = match patience {
             Patience::None => Some(Instant::now()),
             Patience::For(time) => Instant::now().checked_add(time),
             Patience::Never => None,
         };
-        let mut request = Request {
-            store: Store::open(directory, &self.name)?,
-            order: self,
-            ticket: None,
-        };
-        let mut bell: Option<OwnedFd> = None;
-        let mut told: Option<((usize, Vec<u64>), Instant)> = None;
+        let left = || deadline.map_or(LOOK, |at| at.saturating_duration_since(Instant::now()));
+        let mut pending = Pending::new(self, request)?;
+        let mut bell: Option<Bell> = None;
+        let mut told: Option<Instant> = None;
+        let mut checked: Option<Instant> = None;
+        let mut only_changed = false;
         loop {
-            let blocked = match request.advance()? {
-                Step::Granted(ticket) => {
-                    return Ok(Held {
-                        store: request.store,
-                        ticket,
-                    });
-                }
+            let limit = deadline.map_or(STUCK, |_| left().max(SHORTLY).min(STUCK));
+            let looked = if std::mem::take(&mut only_changed) {
+                pending.look()?
+            } else {
+                None
+            };
+            let step = match looked {
+                Some(step) => step,
+                None => pending.advance(limit, cancelled.is_none())?,
+            };
+            let blocked = match step {
+                Step::Granted => return Ok(pending.finish()),
                 Step::Blocked(blocked) => blocked,
             };
+            if cancelled.is_some_and(is_readable) {
+                return Err(LockError::Cancelled(request.names()));
+            }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(LockError::Busy {
-                    name: self.name.clone(),
-                    holders: blocked.holders(),
-                });
+                return Err(pending.refused(&blocked));
             }
-            let standing = (
-                blocked.ahead,
-                blocked.holders().iter().map(|it| it.ticket).collect(),
-            );
-            let known = told
-                .as_ref()
-                .is_some_and(|(known, at)| *known == standing && at.elapsed() < LOOK);
-            if !known {
-                tell(&Waiting {
-                    ahead: blocked.ahead,
-                    holders: blocked.holders(),
-                });
-                told = Some((standing, Instant::now()));
+            if !request.held_above.is_empty() && checked.is_none_or(|at| at.elapsed() >= LOOK) {
+                deadlock::refuse(self, request, &pending.tickets())?;
+                checked = Some(Instant::now());
             }
-            match &bell {
-                Some(bell) => wait(&request.store, bell, &blocked, deadline),
+            if told.is_none_or(|at| at.elapsed() >= LOOK)
+                && let Some(tell) = &mut tell
+                && let Some(waiting) = pending.waiting(&blocked)?
+            {
+                tell(&waiting);
+                told = Some(Instant::now());
+            }
+            let limit = left().min(LOOK);
+            match (blocked, &bell) {
+                (Blocked::Asleep(value), _) => {
+                    let since = Instant::now();
+                    pending.sleep(value, limit);
+                    only_changed = since.elapsed() < limit;
+                    // Most often we are next now: then it must hang before we look.
+                    if bell.is_none() {
+                        bell = Some(Bell::hang(self.bells(), pending.stores()));
+                    }
+                }
+                (Blocked::Until(time), _) => nap(time.min(limit), cancelled),
+                (Blocked::By(by), Some(bell)) => {
+                    only_changed = bell.wait(&pending.obstacles(by), limit, cancelled);
+                }
                 // Whoever went before it was hung up made no sound: look once more.
-                None => bell = Some(hang(request.store.path())?),
+                (Blocked::By(_) | Blocked::Absent(_), None) => {
+                    bell = Some(Bell::hang(self.bells(), pending.stores()));
+                }
+                (Blocked::Absent(_), Some(bell)) => {
+                    bell.wait(&pending.obstacles(Vec::new()), limit, cancelled);
+                }
             }
         }
     }
 }
 
-/// A descriptor that is readable when somebody has closed the file.
-fn hang(path: &Path) -> Result<OwnedFd, LockError> {
-    let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
-    let closed = inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::CLOSE_NOWRITE;
-    let bell = inotify::init(flags).map_err(|error| LockError::io("watch", path)(error.into()))?;
-    inotify::add_watch(&bell, path, closed)
-        .map_err(|error| LockError::io("watch", path)(error.into()))?;
-    Ok(bell)
+fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
 }
 
-/// Who is in the way.
+fn nap(time: Duration, cancelled: Option<BorrowedFd<'_>>) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds: Vec<PollFd<'_>> = cancelled
+        .into_iter()
+        .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+        .collect();
+    let _ = poll(&mut fds, Timespec::try_from(time).ok().as_ref());
+}
+
+/// What keeps us.
 #[derive(Debug)]
-struct Blocked {
-    ahead: usize,
-    by: Vec<Record>,
-}
-
-impl Blocked {
-    fn holders(&self) -> Vec<Record> {
-        let holds = |record: &&Record| record.standing == Standing::Holding;
-        self.by.iter().filter(holds).cloned().collect()
-    }
+enum Blocked {
+    /// These, in each queue.
+    By(Vec<(u64, Vec<Entry>)>),
+    /// So many that the one before us will wake us; this is the number to sleep on.
+    Asleep(u32),
+    /// Nobody, but the next time to be given comes only then.
+    Until(Duration),
+    /// Nobody uses this one, and we are not to be the first.
+    Absent(usize),
 }
 
 enum Step {
-    Granted(u64),
+    Granted,
     Blocked(Blocked),
 }
 
-/// A request on its way. Dropped on the way, it leaves the queue: nobody else has its description.
-struct Request<'a> {
-    store: Store,
-    order: &'a Order,
-    ticket: Option<u64>,
+/// A request on its way. Dropped on the way, it leaves its queues.
+struct Pending<'a> {
+    request: &'a Request,
+    /// In the order of the names, which is that in which sections are entered.
+    seats: Vec<Seat<'a>>,
+    /// We have waited for the next time to be given.
+    stamp_waited: bool,
 }
 
-impl Request<'_> {
-    /// Takes a place in the queue, if it has none, and the lock, if it can be had.
-    fn advance(&mut self) -> Result<Step, LockError> {
-        let section = self.store.section()?;
-        let mut state = section.load(self.order.shape())?;
-        let before = state.clone();
-        let ticket = match self.ticket {
-            Some(ticket) => ticket,
-            None => {
-                self.agree_on_shape(&mut state)?;
-                let ticket = state.next_ticket;
-                state.next_ticket += 1;
-                self.store.appear(ticket)?;
-                state.records.push(self.record(ticket));
-                ticket
-            }
+/// A place in one of the queues.
+struct Seat<'a> {
+    wanted: &'a Wanted,
+    /// Which of the request's locks.
+    number: usize,
+    store: Store,
+    durable: Durable,
+    format: Option<Format>,
+    ticket: Option<u64>,
+    has: Vec<String>,
+}
+
+impl Seat<'_> {
+    /// Tickets of this lock that are held above us and shared with us.
+    fn family(&self, request: &Request) -> Vec<u64> {
+        if !request.reentrant {
+            return Vec::new();
+        }
+        let ours = |(name, _): &&(String, u64)| {
+            crate::name::Name::parse(name).is_ok_and(|it| it.file() == self.store.name().file())
         };
-        if state.records.len() > MANY {
-            strike_off(&self.store, &mut state, ticket)?;
+        let tickets = request.held_above.iter().filter(ours);
+        tickets.map(|(_, ticket)| *ticket).collect()
+    }
+}
+
+impl<'a> Pending<'a> {
+    fn new(directory: &Directory, request: &'a Request) -> Result<Self, LockError> {
+        request.check()?;
+        let mut seats = Vec::with_capacity(request.locks.len());
+        for (number, wanted) in request.locks.iter().enumerate() {
+            let format = match &wanted.gives {
+                Gives::Timestamp { format } => Some(Format::new(format)?),
+                Gives::Nothing | Gives::Sequence { .. } => None,
+            };
+            seats.push(Seat {
+                wanted,
+                number,
+                store: Store::open(directory.path(), &wanted.name)?,
+                durable: Durable::new(directory.durable(), &wanted.name),
+                format,
+                ticket: None,
+                has: Vec::new(),
+            });
         }
-        let by = live_blockers(&self.store, &mut state, ticket)?;
-        if self.would_wait_for_itself(&state, ticket) {
-            self.store.disappear(ticket);
-            return Err(LockError::Ours(self.order.name.clone()));
-        }
-        if by.is_empty()
-            && let Some(record) = state.record_mut(ticket)
-        {
-            record.standing = Standing::Holding;
-            record.held_since = Some(now());
-        }
-        if state != before {
-            section.save(&state)?;
-        }
-        self.ticket = Some(ticket);
-        Ok(if by.is_empty() {
-            Step::Granted(ticket)
-        } else {
-            let mut ahead = 0;
-            for record in state.records.iter().filter(|it| it.ticket < ticket) {
-                ahead += usize::from(self.store.is_there(record)?);
-            }
-            Step::Blocked(Blocked { ahead, by })
+        seats.sort_unstable_by(|one, other| one.wanted.name.file().cmp(other.wanted.name.file()));
+        Ok(Self {
+            request,
+            seats,
+            stamp_waited: false,
         })
     }
 
-    /// Everybody who is there must mean the same by the name.
-    fn agree_on_shape(&self, state: &mut State) -> Result<(), LockError> {
-        let shape = self.order.shape();
-        if state.shape == shape {
-            return Ok(());
+    fn stores(&self) -> impl Iterator<Item = &Store> {
+        self.seats.iter().map(|seat| &seat.store)
+    }
+
+    fn obstacles(&self, by: Vec<(u64, Vec<Entry>)>) -> Vec<Obstacle<'_>> {
+        self.stores()
+            .zip(by)
+            .map(|(store, (generation, by))| Obstacle {
+                store,
+                generation,
+                by,
+            })
+            .collect()
+    }
+
+    /// Takes a place in each queue, if it has none, and the locks, if they can be had.
+    fn advance(&mut self, limit: Duration, may_sleep: bool) -> Result<Step, LockError> {
+        let request = self.request;
+        let first_time = self.seats.iter().any(|seat| seat.ticket.is_none());
+        // Everything below looks at all the queues at once.
+        let stores: Vec<&Store> = self.seats.iter().map(|seat| &seat.store).collect();
+        let mut lines = Vec::with_capacity(stores.len());
+        for (seat, store) in self.seats.iter().zip(stores) {
+            lines.push(Line::enter(store, limit, seat.wanted.shape)?);
         }
-        for record in state.records.clone() {
-            if self.store.is_there(&record)? {
-                let text = |shape| match shape {
-                    Shape::Modes => "modes".to_owned(),
-                    Shape::Slots(slots) => format!("{slots} slots"),
-                };
-                return Err(LockError::Shape {
-                    name: self.order.name.clone(),
-                    theirs: text(state.shape),
-                    ours: text(shape),
-                });
+        let mut tickets: Vec<u64> = Vec::with_capacity(lines.len());
+        if first_time {
+            for (at, (seat, line)) in self.seats.iter().zip(&mut lines).enumerate() {
+                if !come(seat, line, request)? {
+                    return Ok(Step::Blocked(Blocked::Absent(at)));
+                }
+            }
+            for line in &mut lines {
+                tickets.push(line.image().next_ticket);
+                line.image_mut().next_ticket += 1;
+            }
+            for (at, (seat, line)) in self.seats.iter().zip(&mut lines).enumerate() {
+                enqueue(seat, line, request, at, &tickets, &self.seats)?;
+            }
+        } else {
+            tickets.extend(self.seats.iter().filter_map(|seat| seat.ticket));
+        }
+        let mut ways: Vec<Vec<Entry>> = Vec::with_capacity(lines.len());
+        for ((seat, line), ticket) in self.seats.iter().zip(&mut lines).zip(&tickets) {
+            let name = || seat.wanted.name().to_owned();
+            match line.entry(*ticket) {
+                Some(entry) if entry.is_plain && entry.standing == Standing::Holding => {
+                    return Ok(Step::Granted);
+                }
+                Some(entry) if !entry.dismissed => {}
+                Some(entry) => {
+                    let why = line.store().text(entry).dismissed.clone();
+                    let why = why.unwrap_or_default();
+                    return Err(LockError::Dismissed { name: name(), why });
+                }
+                None => {
+                    let why = "somebody took us out of the queue".to_owned();
+                    return Err(LockError::Dismissed { name: name(), why });
+                }
+            }
+            line.tidy(*ticket)?;
+            ways.push(line.in_the_way(*ticket, &seat.family(request))?);
+        }
+        let mut gifts: Vec<Vec<String>> = Vec::new();
+        let mut later = None;
+        let mut value = None;
+        if ways.iter().all(Vec::is_empty) {
+            for ((seat, line), ticket) in self.seats.iter().zip(&mut lines).zip(&tickets) {
+                match give(seat, line, *ticket, self.stamp_waited)? {
+                    Gift::Of(things) => gifts.push(things),
+                    Gift::Later(time) => {
+                        later = Some(time);
+                        break;
+                    }
+                }
+            }
+            if later.is_none() {
+                for ((line, ticket), things) in lines.iter_mut().zip(&tickets).zip(&gifts) {
+                    grant(line, *ticket, things)?;
+                }
+            }
+        } else if let ([line], [ticket]) = (lines.as_mut_slice(), tickets.as_slice()) {
+            let sleeps = may_sleep && ways.iter().all(|by| Line::may_sleep(by));
+            value = Some(line.store())
+                .filter(|_| sleeps)
+                .and_then(Store::words)
+                .map(|words| words.get(word_of(*ticket)));
+            if let Some(entry) = line.entry_mut(*ticket) {
+                entry.sleeps = value.is_some();
             }
         }
-        state.records.clear();
-        state.shape = shape;
-        Ok(())
+        let granted = later.is_none() && gifts.len() == lines.len();
+        let mut saved = Ok(0);
+        let mut seen = Vec::with_capacity(lines.len());
+        for (line, by) in lines.into_iter().zip(ways) {
+            // Where one cannot be saved, those that were are void: their bytes go with us.
+            saved = saved.and_then(|_| line.save());
+            seen.push((*saved.as_ref().unwrap_or(&0), by));
+        }
+        for (seat, ticket) in self.seats.iter_mut().zip(&tickets) {
+            seat.ticket = Some(*ticket);
+        }
+        saved?;
+        self.stamp_waited |= later.is_some();
+        if granted {
+            for (seat, things) in self.seats.iter_mut().zip(gifts) {
+                seat.has = things;
+            }
+            return Ok(Step::Granted);
+        }
+        Ok(Step::Blocked(match (later, value) {
+            (Some(time), _) => Blocked::Until(time),
+            (None, Some(value)) => Blocked::Asleep(value),
+            (None, None) => Blocked::By(seen),
+        }))
     }
 
-    fn record(&self, ticket: u64) -> Record {
-        let pid = i32::try_from(std::process::id()).unwrap_or(0);
-        let uid = account::own_uid();
-        let mut command = self.order.command.clone();
-        if command.len() > LONGEST_COMMAND {
-            let end = (0..=LONGEST_COMMAND)
-                .rev()
-                .find(|at| command.is_char_boundary(*at));
-            command.truncate(end.unwrap_or(0));
-            command.push('…');
+    /// Looks without entering the section, once something has changed: somebody may have granted us
+    /// what we wait for. None if that is not enough to know how it stands.
+    fn look(&self) -> Result<Option<Step>, LockError> {
+        let [seat] = self.seats.as_slice() else {
+            return Ok(None);
+        };
+        let value = seat.store.words().zip(seat.ticket);
+        let value = value.map(|(words, ticket)| words.get(word_of(ticket)));
+        let Some((generation, image)) = seat.store.snapshot()? else {
+            return Ok(None);
+        };
+        let ours = |it: &&Entry| Some(it.ticket) == seat.ticket;
+        let Some(entry) = image.entries.iter().find(ours) else {
+            return Ok(None);
+        };
+        if entry.dismissed || !entry.is_plain {
+            return Ok(None);
         }
-        Record {
-            ticket,
-            standing: Standing::Waiting,
-            ask: Ask {
-                mode: self.order.mode,
-                take: self.order.take,
-            },
-            pid,
-            start_ticks: Stat::of(pid).map_or(0, |stat| stat.start_ticks),
-            work: None,
-            user: account::name_of(uid).unwrap_or_else(|| uid.to_string()),
-            command,
-            why: self.order.why.clone(),
-            asked_at: now(),
-            held_since: None,
+        if entry.standing == Standing::Holding {
+            return Ok(Some(Step::Granted));
         }
+        let by = blockers(image.shape, &seat.store.places(&image), entry.ticket, &[]);
+        if by.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Step::Blocked(match value {
+            Some(value) if entry.sleeps => Blocked::Asleep(value),
+            _ => {
+                let entries = image.entries.iter().filter(|it| by.contains(&it.ticket));
+                Blocked::By(vec![(generation, entries.copied().collect())])
+            }
+        })))
     }
 
-    /// Whether who is in the way, or who is in his way, and so on, is what we are a part of.
-    fn would_wait_for_itself(&self, state: &State, ticket: u64) -> bool {
-        let above: Vec<u64> = self
-            .order
-            .held_above
+    /// Our tickets, each with its lock's name.
+    fn tickets(&self) -> Vec<(String, u64)> {
+        self.seats
             .iter()
-            .filter(|(name, _)| *name == self.order.name)
-            .map(|(_, ticket)| *ticket)
-            .collect();
-        if above.is_empty() {
-            return false;
+            .filter_map(|seat| Some((seat.wanted.name().to_owned(), seat.ticket?)))
+            .collect()
+    }
+
+    fn sleep(&self, value: u32, limit: Duration) {
+        if let Some(seat) = self.seats.first()
+            && let (Some(words), Some(ticket)) = (seat.store.words(), seat.ticket)
+        {
+            words.sleep(word_of(ticket), value, limit);
         }
-        let places = state.places();
-        let mut open = vec![ticket];
-        let mut seen = Vec::new();
-        while let Some(next) = open.pop() {
-            for other in blockers(state.shape, &places, next) {
-                if above.contains(&other) {
-                    return true;
-                }
-                if !seen.contains(&other) {
-                    seen.push(other);
-                    open.push(other);
+    }
+
+    /// How it stands, in the first of the queues that keeps us.
+    fn waiting(&self, blocked: &Blocked) -> Result<Option<Waiting>, LockError> {
+        let mut first = None;
+        for seat in &self.seats {
+            let Some(ticket) = seat.ticket else {
+                continue;
+            };
+            let Some(image) = seat.store.read()? else {
+                continue;
+            };
+            let mut ahead = 0;
+            let mut holders = Vec::new();
+            for entry in image.entries.iter().filter(|it| it.ticket != ticket) {
+                let holds = entry.standing == Standing::Holding;
+                if (holds || entry.ticket < ticket) && seat.store.is_there(entry)? {
+                    ahead += 1;
+                    if holds {
+                        holders.push(Record::new(entry, &seat.store.text(entry)));
+                    }
                 }
             }
+            let waiting = Waiting {
+                ahead,
+                name: seat.wanted.name().to_owned(),
+                holders,
+            };
+            if ahead > 0 {
+                return Ok(Some(waiting));
+            }
+            first.get_or_insert(waiting);
         }
-        false
+        Ok(first.filter(|_| !matches!(blocked, Blocked::Until(_))))
+    }
+
+    fn refused(&mut self, blocked: &Blocked) -> LockError {
+        if let Blocked::Absent(at) = blocked {
+            let name = self.seats.get(*at).map(|seat| seat.wanted.name().to_owned());
+            return LockError::Absent {
+                name: name.unwrap_or_default(),
+            };
+        }
+        let waiting = self.waiting(blocked).ok().flatten();
+        for seat in &self.seats {
+            if let Ok(mut line) = Line::enter(&seat.store, SHORTLY, Shape::Modes) {
+                line.image_mut().counts.refused += 1;
+                // It is only counted.
+                let _ = line.save();
+            }
+        }
+        match waiting {
+            Some(waiting) => LockError::Busy {
+                name: waiting.name,
+                holders: waiting.holders,
+            },
+            None => LockError::Busy {
+                name: self.request.names(),
+                holders: Vec::new(),
+            },
+        }
+    }
+
+    fn finish(mut self) -> Vec<Held> {
+        let mut held: Vec<(usize, Held)> = Vec::with_capacity(self.seats.len());
+        for seat in std::mem::take(&mut self.seats) {
+            let on_trial = matches!(
+                seat.wanted.gives,
+                Gives::Sequence {
+                    transactional: true
+                }
+            );
+            held.push((
+                seat.number,
+                Held {
+                    store: seat.store,
+                    ticket: seat.ticket.unwrap_or(0),
+                    mode: seat.wanted.mode,
+                    has: seat.has,
+                    on_trial: on_trial.then_some(seat.durable),
+                },
+            ));
+        }
+        held.sort_unstable_by_key(|(number, _)| *number);
+        held.into_iter().map(|(_, held)| held).collect()
     }
 }
 
-/// Strikes everybody off who is not there any more, whether in the way or not.
-fn strike_off(store: &Store, state: &mut State, own: u64) -> Result<(), LockError> {
-    let mut gone = Vec::new();
-    for record in &state.records {
-        if record.ticket != own && !store.is_there(record)? {
-            gone.push(record.ticket);
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        for seat in &self.seats {
+            if let Some(ticket) = seat.ticket {
+                release(&seat.store, ticket);
+            }
         }
     }
-    for ticket in gone {
-        state.remove(ticket);
+}
+
+/// Whether we may come: not if nobody uses it and we are not to be the first.
+fn come(seat: &Seat<'_>, line: &mut Line<'_>, request: &Request) -> Result<bool, LockError> {
+    line.agree_on(seat.wanted.shape)?;
+    if !line.is_used()? {
+        if !request.create {
+            return Ok(false);
+        }
+        line.image_mut().idle = u64::try_from(request.idle.as_micros()).unwrap_or(u64::MAX);
+    }
+    if request.crowd == Crowd::Join {
+        return Ok(true);
+    }
+    let waits = |it: &Entry| it.standing == Standing::Waiting && !it.dismissed;
+    let waiting: Vec<Entry> = line.present()?.into_iter().filter(waits).collect();
+    match request.crowd {
+        Crowd::Join => {}
+        Crowd::SkipIfQueued => {
+            if let Some(entry) = waiting.first() {
+                return Err(LockError::Queued {
+                    name: seat.wanted.name().to_owned(),
+                    waiting: Box::new(line.record(entry)),
+                });
+            }
+        }
+        Crowd::ReplacePending => {
+            for entry in waiting {
+                let who = surroundings::ourselves().pid;
+                let why = format!("replaced by {who} ({})", surroundings::user());
+                dismiss(line, entry.ticket, why)?;
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Sends somebody away who waits. He learns of it when the queue is saved.
+fn dismiss(line: &mut Line<'_>, ticket: u64, why: String) -> Result<(), LockError> {
+    let Some(entry) = line.entry(ticket).copied() else {
+        return Ok(());
+    };
+    let mut text = Text::clone(&line.store().text(&entry));
+    text.dismissed = Some(why);
+    rewrite(line, ticket, text)?;
+    if let Some(entry) = line.entry_mut(ticket) {
+        entry.dismissed = true;
     }
     Ok(())
 }
 
-/// Who is in the way of `ticket` and there. Who is not there any more is struck off, but only as
-/// far as he is in the way: to look after everybody would make a long queue slow.
-fn live_blockers(store: &Store, state: &mut State, ticket: u64) -> Result<Vec<Record>, LockError> {
-    loop {
-        let by = blockers(state.shape, &state.places(), ticket);
-        let mut gone = Vec::new();
-        for other in &by {
-            if let Some(record) = state.record(*other)
-                && !store.is_there(record)?
-            {
-                gone.push(*other);
-            }
-        }
-        if gone.is_empty() {
-            return Ok(by
-                .iter()
-                .filter_map(|other| state.record(*other).cloned())
-                .collect());
-        }
-        for other in gone {
-            state.remove(other);
-        }
+/// Puts another text to somebody's name, in a place that is free: the queue tells of the old one
+/// until it is saved.
+fn rewrite(line: &mut Line<'_>, ticket: u64, mut text: Text) -> Result<(), LockError> {
+    let slot = line.section().free_slot(line.image())?;
+    text.version = text.version.wrapping_add(1);
+    let version = text.version;
+    line.section().write_text(slot, text)?;
+    if let Some(entry) = line.entry_mut(ticket) {
+        (entry.slot, entry.version) = (slot, version);
+    }
+    Ok(())
+}
+
+/// Takes a place at the end of the queue.
+fn enqueue(
+    seat: &Seat<'_>,
+    line: &mut Line<'_>,
+    request: &Request,
+    own: usize,
+    tickets: &[u64],
+    seats: &[Seat<'_>],
+) -> Result<(), LockError> {
+    let ticket = tickets.get(own).copied().unwrap_or(0);
+    let wanted = seat.wanted;
+    let ask = wanted.ask(request);
+    let says_nothing = request.command.is_empty()
+        && request.why.is_none()
+        && request.origin.is_none()
+        && request.held_above.is_empty()
+        && seats.len() == 1
+        && ask.path.is_empty()
+        && ask.among.is_empty()
+        && wanted.gives == Gives::Nothing;
+    let slot = if says_nothing {
+        NO_TEXT
+    } else {
+        let slot = line.section().free_slot(line.image())?;
+        let text = text_of(request, wanted, own, tickets, seats);
+        line.section().write_text(slot, text)?;
+        slot
+    };
+    line.store().appear(ticket)?;
+    line.image_mut().entries.push(Entry {
+        ticket,
+        standing: Standing::Waiting,
+        mode: ask.mode,
+        turn: ask.turn,
+        take: ask.take,
+        priority: ask.priority,
+        slot,
+        version: 0,
+        has_text: !ask.path.is_empty() || !ask.among.is_empty(),
+        has_above: !request.held_above.is_empty(),
+        sleeps: false,
+        is_plain: seats.len() == 1
+            && wanted.gives == Gives::Nothing
+            && wanted.shape != Shape::Pool
+            && !request.reentrant,
+        dismissed: false,
+        reserved: false,
+        uid: surroundings::own_uid(),
+        owner: surroundings::ourselves(),
+        guardian: Who::default(),
+        work: Who::default(),
+        namespace: surroundings::namespace(),
+        asked_at: surroundings::now(),
+        held_since: 0,
+        until: 0,
+    });
+    Ok(())
+}
+
+/// What is written of us.
+fn text_of(
+    request: &Request,
+    wanted: &Wanted,
+    own: usize,
+    tickets: &[u64],
+    seats: &[Seat<'_>],
+) -> Text {
+    let ask = wanted.ask(request);
+    let together = seats.iter().zip(tickets).enumerate();
+    Text {
+        ticket: tickets.get(own).copied().unwrap_or(0),
+        version: 0,
+        name: wanted.name().to_owned(),
+        path: ask.path,
+        among: ask.among,
+        has: Vec::new(),
+        together: together
+            .filter(|(at, _)| *at != own)
+            .map(|(_, (seat, ticket))| (seat.wanted.name().to_owned(), *ticket))
+            .collect(),
+        above: request.held_above.clone(),
+        reentrant: request.reentrant,
+        user: surroundings::user().to_owned(),
+        host: surroundings::host().to_owned(),
+        command: cut(&request.command, LONGEST_COMMAND),
+        why: request.why.as_deref().map(|why| cut(why, LONGEST_REASON)),
+        origin: request.origin.as_deref().map(|it| cut(it, LONGEST_REASON)),
+        dismissed: None,
     }
 }
 
-/// Waits until somebody may have gone who is in the way.
-fn wait(store: &Store, bell: &OwnedFd, blocked: &Blocked, deadline: Option<Instant>) {
-    // Work that closed its descriptors makes no sound when it ends.
-    let silent: Vec<Process> = blocked
-        .by
-        .iter()
-        .filter_map(|record| record.work)
-        .filter_map(|(pid, start)| {
-            Process::hold(pid).filter(|process| process.stat().start_ticks == start)
-        })
-        .collect();
-    loop {
-        let now = Instant::now();
-        let left = deadline.map_or(LOOK, |deadline| deadline.saturating_duration_since(now));
-        let timeout = Timespec::try_from(left.min(LOOK)).ok();
-        let mut fds = vec![PollFd::new(bell, PollFlags::IN)];
-        fds.extend(silent.iter().map(|it| PollFd::new(it, PollFlags::IN)));
-        let _ = poll(&mut fds, timeout.as_ref());
-        let rang = fds.first().is_some_and(|fd| !fd.revents().is_empty());
-        let ended = fds.iter().skip(1).any(|fd| !fd.revents().is_empty());
-        drop(fds);
-        let mut events = [0; 4096];
-        while rang && matches!(rustix::io::read(bell, &mut events), Ok(read) if read > 0) {}
-        let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        // Others close the file too: whoever looks, and whoever was not in our way. As long as the
-        // first who is in our way is there, nothing has changed for us.
-        let still = blocked
-            .by
-            .first()
-            .is_some_and(|record| store.is_there(record).unwrap_or(false));
-        if ended || over || !rang || !still || blocked.by.len() > 1 {
-            return;
-        }
+fn cut(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_owned();
     }
+    let end = (0..=longest).rev().find(|at| text.is_char_boundary(*at));
+    format!("{}…", &text[..end.unwrap_or(0)])
 }
 
-/// A lock that is held. It is freed by [`Held::release`], or when the last process is gone that
-/// has its descriptor open.
-#[derive(Debug)]
-pub struct Held {
-    store: Store,
+/// What a grant gives.
+enum Gift {
+    Of(Vec<String>),
+    /// A time, but not yet.
+    Later(Duration),
+}
+
+fn give(
+    seat: &Seat<'_>,
+    line: &mut Line<'_>,
     ticket: u64,
+    waited: bool,
+) -> Result<Gift, LockError> {
+    Ok(match (&seat.wanted.gives, &seat.format) {
+        (Gives::Nothing, _) if line.image().shape == Shape::Pool => {
+            let places = line.store().places(line.image());
+            Gift::Of(choose(&places, ticket, line.image().counts.granted))
+        }
+        (Gives::Nothing, _) | (Gives::Timestamp { .. }, None) => Gift::Of(Vec::new()),
+        (
+            Gives::Sequence {
+                transactional: false,
+            },
+            _,
+        ) => Gift::Of(vec![seat.durable.number(line.image_mut())?.to_string()]),
+        (
+            Gives::Sequence {
+                transactional: true,
+            },
+            _,
+        ) => {
+            let is_there = |other: u64| {
+                line.entry(other)
+                    .is_some_and(|entry| line.store().is_there(entry).unwrap_or(true))
+            };
+            let number = seat.durable.number_on_trial(ticket, is_there)?;
+            Gift::Of(vec![number.to_string()])
+        }
+        (Gives::Timestamp { .. }, Some(format)) => match seat.durable.stamp(format, waited)? {
+            Stamp::Given(text) => Gift::Of(vec![text]),
+            Stamp::Later(time) => Gift::Later(time),
+        },
+    })
 }
 
-impl Held {
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.store.name()
+fn grant(line: &mut Line<'_>, ticket: u64, things: &[String]) -> Result<(), LockError> {
+    if !things.is_empty()
+        && let Some(entry) = line.entry(ticket).copied()
+    {
+        let mut text = Text::clone(&line.store().text(&entry));
+        text.has = things.to_vec();
+        rewrite(line, ticket, text)?;
     }
-
-    /// A number that is higher than that of everybody who held it before: what is guarded can
-    /// refuse whoever comes with a lower one.
-    #[must_use]
-    pub fn token(&self) -> u64 {
-        self.ticket
-    }
-
-    /// The descriptor that the work must inherit, so that it holds the lock without us.
-    #[must_use]
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.file().as_fd()
-    }
-
-    fn file(&self) -> &File {
-        self.store.file()
-    }
-
-    /// Writes down which process is the work: it holds the lock even if it closes the
-    /// descriptor.
-    ///
-    /// # Errors
-    /// When the queue cannot be written.
-    pub fn note_work(&self, pid: i32) -> Result<(), LockError> {
-        let Some(stat) = Stat::of(pid) else {
-            return Ok(());
-        };
-        let section = self.store.section()?;
-        let mut state = section.load(Shape::Modes)?;
-        if let Some(record) = state.record_mut(self.ticket) {
-            record.work = Some((pid, stat.start_ticks));
-            section.save(&state)?;
-        }
-        Ok(())
-    }
-
-    /// Frees it, whoever else has its descriptor.
-    pub fn release(&self) {
-        // Struck off, so that the work, which may still be there for a moment, does not count.
-        if let Ok(section) = self.store.section()
-            && let Ok(mut state) = section.load(Shape::Modes)
-        {
-            state.remove(self.ticket);
-            let _ = section.save(&state);
-        }
-        self.store.disappear(self.ticket);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
-    use std::sync::mpsc;
-    use std::thread;
-
-    use super::*;
-
-    fn directory(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("ward-lock-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a directory");
-        path
-    }
-
-    fn quiet() -> impl FnMut(&Waiting) {
-        |_| {}
-    }
-
-    #[test]
-    fn one_at_a_time_and_the_next_one_when_it_goes() {
-        let place = directory("one");
-        let order = Order::exclusive("deploy");
-        let now = |patience| order.acquire_in(&place, patience, &mut quiet());
-        let first = now(Patience::None).expect("free");
-        let refused = now(Patience::None).expect_err("held");
-        assert!(matches!(&refused, LockError::Busy { holders, .. } if holders.len() == 1));
-        assert!(
-            refused
-                .to_string()
-                .contains(&std::process::id().to_string())
-        );
-        let waiting = crate::listing::one(&place, "deploy").expect("listed");
-        // Who was refused does not wait.
-        assert_eq!((waiting.holders.len(), waiting.waiting.len()), (1, 0));
-        let token = first.token();
-        first.release();
-        let second = now(Patience::None).expect("free again");
-        assert!(second.token() > token);
-        // Dropped without a word, as by a kill.
-        drop(second);
-        now(Patience::None).expect("free again").release();
-        std::fs::remove_dir_all(&place).expect("clean up");
-    }
-
-    #[test]
-    fn many_wait_in_order_and_never_two_are_inside() {
-        const MANY: usize = 16;
-        let place = directory("many");
-        let inside = Arc::new(AtomicU32::new(0));
-        let order = Order::exclusive("busy");
-        let first = order
-            .acquire_in(&place, Patience::None, &mut quiet())
-            .expect("free");
-        let (came, come) = mpsc::channel();
-        let (got, gets) = mpsc::channel();
-        let mut threads = Vec::new();
-        for number in 0..MANY {
-            let (place, order, inside) = (place.clone(), order.clone(), Arc::clone(&inside));
-            let (came, got) = (came.clone(), got.clone());
-            threads.push(thread::spawn(move || {
-                let mut told = false;
-                let held = order
-                    .acquire_in(&place, Patience::Never, &mut |_| {
-                        if !std::mem::replace(&mut told, true) {
-                            came.send(()).expect("heard");
-                        }
-                    })
-                    .expect("granted");
-                assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
-                got.send(number).expect("heard");
-                inside.fetch_sub(1, Ordering::SeqCst);
-                // One in two goes as if it were killed.
-                if number % 2 == 0 {
-                    held.release();
-                }
-            }));
-            // The next one comes when this one is in the queue.
-            come.recv().expect("in the queue");
-        }
-        first.release();
-        for thread in threads {
-            thread.join().expect("no two inside");
-        }
-        let order: Vec<usize> = gets.try_iter().collect();
-        assert_eq!(order, (0..MANY).collect::<Vec<_>>());
-        std::fs::remove_dir_all(&place).expect("clean up");
-    }
-
-    #[test]
-    fn slots_are_shared_and_their_number_is_agreed_on() {
-        let place = directory("slots");
-        let order = |slots, take| Order {
-            slots: Some(slots),
-            take,
-            ..Order::exclusive("slots")
-        };
-        let get = |order: Order| order.acquire_in(&place, Patience::None, &mut quiet());
-        let two = get(order(3, 2)).expect("two of three");
-        let one = get(order(3, 1)).expect("the third");
-        assert!(matches!(get(order(3, 1)), Err(LockError::Busy { .. })));
-        assert!(matches!(get(order(4, 1)), Err(LockError::Shape { .. })));
-        assert!(matches!(get(order(3, 4)), Err(LockError::TooMuch { .. })));
-        two.release();
-        let again = get(order(3, 2)).expect("two of three");
-        drop((one, again));
-        get(order(4, 4))
-            .expect("nobody is left who meant three")
-            .release();
-        std::fs::remove_dir_all(&place).expect("clean up");
-    }
-
-    #[test]
-    fn what_is_held_above_is_not_waited_for() {
-        let place = directory("above");
-        let outer = Order::exclusive("twice")
-            .acquire_in(&place, Patience::None, &mut quiet())
-            .expect("free");
-        let inner = Order {
-            held_above: vec![("twice".to_owned(), outer.token())],
-            ..Order::exclusive("twice")
-        };
-        assert!(matches!(
-            inner.acquire_in(&place, Patience::Never, &mut quiet()),
-            Err(LockError::Ours(_))
-        ));
-        drop(outer);
-        std::fs::remove_dir_all(&place).expect("clean up");
-    }
-
-    #[test]
-    fn a_torn_change_is_as_if_it_had_not_been() {
-        use std::os::unix::fs::FileExt;
-        let place = directory("torn");
-        let order = Order::exclusive("torn");
-        let get = || order.acquire_in(&place, Patience::None, &mut quiet());
-        let held = get().expect("free");
-        let token = held.token();
-        drop(held);
-        let file = File::options()
-            .write(true)
-            .open(place.join("torn"))
-            .expect("the file");
-        for at in [4 << 10, 1 << 20] {
-            file.write_all_at(b"nonsense", at + 40).expect("written");
-            let next = get().expect("free");
-            assert!(next.token() > token);
-        }
-        std::fs::remove_dir_all(&place).expect("clean up");
-    }
+    line.grant(ticket);
+    Ok(())
 }

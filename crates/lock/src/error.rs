@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::store::Record;
+use crate::record::Record;
 
 /// Why a lock was not got. Nothing is held, and nobody waits.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +11,17 @@ pub enum LockError {
     /// It cannot be a name.
     #[error("`{0}` cannot be the name of a lock")]
     Name(String),
+    /// It cannot be a thing of a pool.
+    #[error("`{thing}` cannot be a thing of the pool `{name}`")]
+    Thing {
+        /// Which lock.
+        name: String,
+        /// What was to be in its pool.
+        thing: String,
+    },
+    /// It is asked for twice at once, as a whole or in part.
+    #[error("`{0}` is asked for twice")]
+    Twice(String),
     /// Something about a file failed.
     #[error("cannot {doing} `{}`", path.display())]
     Io {
@@ -41,8 +52,30 @@ pub enum LockError {
         /// By whom, or who else was first.
         holders: Vec<Record>,
     },
+    /// Somebody waits already, and we were not to.
+    #[error("`{name}` is waited for already, by {}", names(std::slice::from_ref(waiting)))]
+    Queued {
+        /// Which lock.
+        name: String,
+        /// By whom.
+        waiting: Box<Record>,
+    },
+    /// Somebody took us out of the queue.
+    #[error("we no longer wait for `{name}`: {why}")]
+    Dismissed {
+        /// Which lock.
+        name: String,
+        /// Who, and why.
+        why: String,
+    },
+    /// Nobody uses it, and somebody else was to do so first.
+    #[error("nobody uses `{name}`, and we were not to be the first")]
+    Absent {
+        /// Which lock.
+        name: String,
+    },
     /// It can never be granted.
-    #[error("`{name}` has {slots} slots, and {take} were asked for")]
+    #[error("`{name}` has {slots} slots or things, and {take} were asked for")]
     TooMuch {
         /// Which lock.
         name: String,
@@ -61,18 +94,58 @@ pub enum LockError {
         /// How it was asked for.
         ours: String,
     },
-    /// It is held above us: to wait for it would be to wait for ever.
-    #[error("`{0}` is held already by what this is a part of")]
-    Ours(String),
+    /// We and others would wait for one another for ever.
+    #[error("to wait for `{name}` would be to wait for ever: {}", ring.join("; "))]
+    Deadlock {
+        /// Which lock.
+        name: String,
+        /// Who waits for whom, a sentence each.
+        ring: Vec<String>,
+    },
+    /// The format of a timestamp says nothing that changes, or cannot be understood.
+    #[error("`{format}` cannot be the format of a timestamp: {why}")]
+    Format {
+        /// The format.
+        format: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file that keeps numbers over a restart of the host cannot be understood.
+    #[error("`{}` is damaged: {why}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// In which way.
+        why: String,
+    },
     /// Too many are in the queue.
     #[error("the queue of `{0}` is full")]
     Full(String),
+    /// What is to be written of us finds no room.
+    #[error("what is said about us for `{0}` is too long (command, reason, things, locks above)")]
+    TooLong(String),
     /// Somebody was stopped in the middle of a change, and stands in everybody's way.
-    #[error("the queue of `{name}` is being changed by a process that stands still")]
+    #[error("the queue of `{name}` is being changed by a process that stands still{}", pids(who))]
     Stuck {
         /// Which lock.
         name: String,
+        /// Who, as far as it can be seen.
+        who: Vec<i32>,
     },
+    /// Nobody holds it whom we could free it from.
+    #[error("`{0}` is not held")]
+    Free(String),
+    /// It is held by work, which goes on.
+    #[error("`{name}` is held by work that goes on: {}", names(holders))]
+    InUse {
+        /// Which lock.
+        name: String,
+        /// By whom.
+        holders: Vec<Record>,
+    },
+    /// The wait was ended by who asked.
+    #[error("nobody wants `{0}` any more")]
+    Cancelled(String),
 }
 
 impl LockError {
@@ -85,29 +158,61 @@ impl LockError {
         }
     }
 
+    /// Whether others have it, so that it may be had at another time.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy { .. } | Self::Queued { .. } | Self::Dismissed { .. } | Self::Absent { .. }
+        )
+    }
+
     /// What to do about it, where there is something to do.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Name(_) => Some(
-                "use up to 80 letters, digits and . _ - + @ :, beginning with a letter or a digit",
+                "use up to 80 letters, digits and . _ - + @ :, beginning with a letter or a digit; levels below it are separated by /",
             ),
+            Self::Thing { .. } => Some("name things without commas and control characters"),
+            Self::Twice(_) => Some("name each lock once; of a lock and its parts, the whole"),
             Self::Io { .. } | Self::NoPlace => {
                 Some("choose a directory that you may write to by --lock-dir or WARD_LOCK_DIR")
             }
             Self::Open(_) => Some("use a directory that only you, or your group, may write to"),
-            Self::FileSystem(_) => Some("use a local directory"),
+            Self::FileSystem(_) => Some("use a local directory; for several hosts, --etcd"),
             Self::Busy { .. } => {
                 Some("`ward locks` shows who holds and who waits; --wait waits longer")
             }
-            Self::TooMuch { .. } => None,
-            Self::Shape { .. } => Some("everybody must name the same number of slots"),
-            Self::Ours(_) => Some("leave the inner lock out, or give it another name"),
-            Self::Full(_) => None,
-            Self::Stuck { .. } => {
-                Some("look for a stopped process (`ps -eo pid,stat,args | grep T`)")
+            Self::Queued { .. } | Self::Dismissed { .. } => {
+                Some("`ward locks` shows who holds and who waits")
             }
+            Self::Absent { .. } => Some("wait longer, or let the lock be created"),
+            Self::Shape { .. } => {
+                Some("everybody must use it the same way: modes, the same number of slots, or a pool")
+            }
+            Self::Deadlock { .. } => Some(
+                "take all locks at once, or always in the same order; --reentrant shares what is held above",
+            ),
+            Self::Format { .. } => Some("as strftime(3), such as %Y%m%d-%H%M%S; #f to #ffffff are fractions of a second"),
+            Self::Damaged { .. } => Some("put it right, or remove it: then numbers begin anew"),
+            Self::Stuck { .. } => Some("continue or end it (`ps -eo pid,stat,args | grep T` shows who is stopped)"),
+            Self::InUse { .. } => Some("--stop ends the work; --anyway frees the lock while the work goes on"),
+            Self::TooMuch { .. }
+            | Self::Full(_)
+            | Self::TooLong(_)
+            | Self::Free(_)
+            | Self::Cancelled(_) => None,
         }
+    }
+}
+
+fn pids(pids: &[i32]) -> String {
+    let texts: Vec<String> = pids.iter().map(i32::to_string).collect();
+    if texts.is_empty() {
+        String::new()
+    } else {
+        format!(" (process {})", texts.join(", "))
     }
 }
 

@@ -6,25 +6,45 @@
 //! rules of the queue are `ward_model::lock`.
 //!
 //! ```no_run
-//! use ward_lock::{Order, Patience};
+//! use ward_lock::Directory;
 //!
-//! let order = Order::exclusive("deploy");
-//! let held = order.acquire(Patience::Never, &mut |_| {})?;
-//! println!("token {}", held.token());
-//! held.release();
+//! let locks = Directory::usual()?;
+//! let guard = locks.lock("deploy")?;
+//! println!("token {}", guard.token());
+//! drop(guard);
+//! if let Some(guard) = locks.try_lock("deploy")? {
+//!     println!("nobody else was at it: {}", guard.token());
+//! }
 //! # Ok::<(), ward_lock::LockError>(())
 //! ```
 
 #![forbid(unsafe_code)]
 
 mod acquire;
+mod deadlock;
+mod durable;
 mod error;
+mod held;
+mod image;
+mod line;
 mod listing;
+mod name;
 mod place;
+mod record;
+mod request;
+mod simple;
 mod store;
+mod surroundings;
+mod text;
+mod timestamp;
+mod wait;
 
-pub use acquire::{Held, Order, Patience, Waiting};
+pub use acquire::Tell;
 pub use error::LockError;
-pub use listing::{Listed, all, one};
-pub use place::{check_name, locate};
-pub use store::Record;
+pub use held::{Guard, Held};
+pub use listing::Listed;
+pub use name::check_name;
+pub use place::Directory;
+pub use record::{Ended, Past, Record, Statistics};
+pub use request::{Crowd, Gives, Patience, Request, Waiting, Wanted};
+pub use simple::Acquiring;

@@ -1,80 +1,140 @@
 //! Who holds and who waits, for people and scripts. Only looks: nobody is disturbed.
 
 use std::fs;
-use std::path::Path;
 
 use serde::Serialize;
 use ward_model::lock::{Shape, Standing};
 
 use crate::error::LockError;
-use crate::store::{Record, Store};
+use crate::name::{self, Name};
+use crate::place::Directory;
+use crate::record::{Past, Record, Statistics};
+use crate::store::Store;
 
 /// One lock as it is.
 #[derive(Debug, Clone, Serialize)]
 pub struct Listed {
-    /// Its name.
+    /// Its name, without what is below it.
     pub name: String,
     /// What it hands out.
     pub shape: Shape,
-    /// Who holds it.
+    /// Who holds it, or something below it.
     pub holders: Vec<Record>,
     /// Who waits, the next one first.
     pub waiting: Vec<Record>,
+    /// How it was used since the host started.
+    pub statistics: Statistics,
 }
 
-/// Every lock in `directory` that somebody holds or waits for, by name.
-///
-/// # Errors
-/// When the directory cannot be read.
-pub fn all(directory: &Path) -> Result<Vec<Listed>, LockError> {
-    let entries = fs::read_dir(directory).map_err(LockError::io("read", directory))?;
-    let mut names: Vec<String> = entries
-        .flatten()
-        // Whatever else somebody put there is no lock.
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| crate::place::check_name(name).is_ok())
-        .collect();
-    names.sort_unstable();
-    let mut all = Vec::new();
-    for name in names {
-        let listed = one(directory, &name)?;
-        if !listed.holders.is_empty() || !listed.waiting.is_empty() {
-            all.push(listed);
+impl Directory {
+    /// Every lock that somebody holds or waits for, by name.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn list(&self) -> Result<Vec<Listed>, LockError> {
+        let mut all = Vec::new();
+        for root in self.roots()? {
+            let listed = self.listed(&Name::exact(&root, "")?)?;
+            if !listed.holders.is_empty() || !listed.waiting.is_empty() {
+                all.push(listed);
+            }
         }
+        Ok(all)
     }
-    Ok(all)
-}
 
-/// One lock, which need not be held.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn one(directory: &Path, name: &str) -> Result<Listed, LockError> {
-    crate::place::check_name(name)?;
-    let mut listed = Listed {
-        name: name.to_owned(),
-        shape: Shape::Modes,
-        holders: Vec::new(),
-        waiting: Vec::new(),
-    };
-    if !directory.join(name).exists() {
-        return Ok(listed);
+    /// The first level of every lock that was ever used, by name.
+    fn roots(&self) -> Result<Vec<String>, LockError> {
+        let entries =
+            fs::read_dir(self.path()).map_err(LockError::io("read", self.path()))?;
+        let mut roots: Vec<String> = entries
+            .flatten()
+            // Whatever else somebody put there is no lock.
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+            .filter_map(|entry| name::decode(&entry.file_name().into_string().ok()?))
+            .collect();
+        roots.sort_unstable();
+        Ok(roots)
     }
-    let store = Store::open(directory, name)?;
-    let Some(state) = store.read()? else {
-        return Ok(listed);
-    };
-    listed.shape = state.shape;
-    for record in state.records {
-        if !store.is_there(&record)? {
-            continue;
-        }
-        match record.standing {
-            Standing::Holding => listed.holders.push(record),
-            Standing::Waiting => listed.waiting.push(record),
+
+    /// One lock, which need not be held; of `a/b`, all of `a`. A name that is not plain is one that
+    /// [`crate::Wanted::exact`] took.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn show(&self, name: &str) -> Result<Listed, LockError> {
+        self.listed(&self.known(name)?)
+    }
+
+    /// A name that people type of a lock that may have been named by another program's rules.
+    pub(crate) fn known(&self, name: &str) -> Result<Name, LockError> {
+        match Name::parse(name) {
+            Ok(name) => Ok(name),
+            Err(error) => Name::exact(name, "")
+                .ok()
+                .filter(|name| self.path().join(name.file()).exists())
+                .ok_or(error),
         }
     }
-    listed.waiting.sort_by_key(|record| record.ticket);
-    Ok(listed)
+
+    fn listed(&self, name: &Name) -> Result<Listed, LockError> {
+        let mut listed = Listed {
+            name: name.text().to_owned(),
+            shape: Shape::Modes,
+            holders: Vec::new(),
+            waiting: Vec::new(),
+            statistics: Statistics::default(),
+        };
+        if !self.path().join(name.file()).exists() {
+            return Ok(listed);
+        }
+        let store = Store::open(self.path(), name)?;
+        let Some(image) = store.read()? else {
+            return Ok(listed);
+        };
+        listed.shape = image.shape;
+        listed.statistics = Statistics::from(&image.counts);
+        for entry in &image.entries {
+            if entry.dismissed || !store.is_there(entry)? {
+                continue;
+            }
+            let record = Record::new(entry, &store.text(entry));
+            match entry.standing {
+                Standing::Holding => listed.holders.push(record),
+                Standing::Waiting => listed.waiting.push(record),
+            }
+        }
+        listed.waiting.sort_by_key(|record| {
+            let newest = record.ask.turn == ward_model::lock::Turn::NewestFirst;
+            let arrival = i128::from(record.ticket);
+            (
+                std::cmp::Reverse(record.ask.priority),
+                !newest,
+                if newest { -arrival } else { arrival },
+            )
+        });
+        Ok(listed)
+    }
+
+    /// Who held a lock since the host started, the last one last: at most 256, and only those who
+    /// said what for.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn history(&self, name: &str) -> Result<Vec<Past>, LockError> {
+        let name = self.known(name)?;
+        if !self.path().join(name.file()).exists() {
+            return Ok(Vec::new());
+        }
+        let store = Store::open(self.path(), &name)?;
+        let Some(image) = store.read()? else {
+            return Ok(Vec::new());
+        };
+        let read = |bytes: Vec<u8>| {
+            // An older line may have been longer.
+            let mut lines = serde_json::Deserializer::from_slice(&bytes).into_iter::<Past>();
+            lines.next()?.ok()
+        };
+        let remembered = store.remembered(&image.counts);
+        Ok(remembered.into_iter().filter_map(read).collect())
+    }
 }

@@ -3,182 +3,128 @@
 //! Byte 0 is the critical section; byte [`ALIVE`] + ticket says that the owner of a ticket is
 //! there. The queue is kept twice: a change is written over the older copy, with a number and a
 //! checksum, and readers take the newer one that is whole. Nothing in here waits for a lock to be
-//! granted.
+//! granted, or knows when it is.
+//!
+//! The file: a page of numbers to sleep on, the two copies, a place of 4 KiB for each one's text,
+//! and the history. Most of it is never written, and takes no room.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use ward_model::lock::{Ask, Place, Shape, Standing};
 use ward_sys::lockfile;
-use ward_sys::procfs::{self, Stat};
+use ward_sys::words::Words;
 
 use crate::error::LockError;
+use crate::image::{Counts, Entry, Head, Image, LONGEST, MOST, NO_TEXT};
+use crate::name::Name;
+use crate::surroundings;
+use crate::text::{ROOM, Text};
+
+/// Of the files: their group shares them, where the directory's lets it in.
+const MODE: u32 = 0o660;
 
 /// The critical section.
 const SECTION: u64 = 0;
 /// The first of the bytes that say who is there.
 const ALIVE: u64 = 1 << 40;
 
-/// Where the two copies are, and how long one may be, bytes.
-const COPIES: [u64; 2] = [4 << 10, 1 << 20];
-const LONGEST: usize = (1 << 20) - (8 << 10);
+/// Where the two copies are, the texts, and the history, bytes from the beginning.
+const COPIES: [u64; 2] = [4 << 10, 512 << 10];
+const TEXTS: u64 = 1 << 20;
+const HISTORY: u64 = 32 << 20;
 
-/// What a copy begins with.
-const MAGIC: [u8; 8] = *b"wardlk1\n";
-const HEADER: usize = 32;
+/// How much of a copy is read at once: most are no longer.
+const FIRST_READ: usize = 4 << 10;
+
+/// How many of the history are kept.
+pub(crate) const REMEMBERED: u64 = 256;
+
+const _: () = assert!(COPIES[0] + LONGEST as u64 <= COPIES[1]);
+const _: () = assert!(COPIES[1] + LONGEST as u64 <= TEXTS);
+const _: () = assert!(TEXTS + (MOST * ROOM) as u64 <= HISTORY);
 
 /// The section is held for microseconds; who holds it longer stands still.
-const STUCK: Duration = Duration::from_secs(10);
+pub(crate) const STUCK: Duration = Duration::from_secs(10);
 
-/// Somebody in the queue.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// His number, which rises for ever.
-    pub ticket: u64,
-    /// How far he is.
-    pub standing: Standing,
-    /// What he asks.
-    pub ask: Ask,
-    /// Who waits, or waited: process id and its start in clock ticks since boot.
-    pub pid: i32,
-    /// See [`Record::pid`].
-    pub start_ticks: u64,
-    /// The work that holds, once it was started; the same way.
-    #[serde(default)]
-    pub work: Option<(i32, u64)>,
-    /// As whom.
-    pub user: String,
-    /// What it is for, as a command line.
-    pub command: String,
-    /// Why, in somebody's words.
-    #[serde(default)]
-    pub why: Option<String>,
-    /// Since when he is in the queue, seconds since 1970.
-    pub asked_at: f64,
-    /// Since when he holds.
-    #[serde(default)]
-    pub held_since: Option<f64>,
-}
+/// So often a queue is read that is being changed meanwhile.
+const READS: u32 = 16;
 
-impl Record {
-    /// In a few words.
-    #[must_use]
-    pub fn summary(&self) -> String {
-        let pid = self.work.map_or(self.pid, |(pid, _)| pid);
-        let since = self.held_since.unwrap_or(self.asked_at);
-        let why = self
-            .why
-            .as_ref()
-            .map_or_else(String::new, |why| format!(", {why}"));
-        format!(
-            "{pid} ({}, `{}`{why}) for {}s",
-            self.user,
-            self.command,
-            (now() - since).max(0.0).round()
-        )
-    }
-
-    fn place(&self) -> Place {
-        Place {
-            ticket: self.ticket,
-            standing: self.standing,
-            ask: self.ask,
-        }
-    }
-}
-
-/// Seconds since 1970.
-pub(crate) fn now() -> f64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0.0, |since| since.as_secs_f64())
-}
-
-/// A queue.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct State {
-    /// During which boot; after another, nobody in it is there any more.
-    pub(crate) boot_id: String,
-    pub(crate) next_ticket: u64,
-    pub(crate) shape: Shape,
-    pub(crate) records: Vec<Record>,
-}
-
-impl State {
-    pub(crate) fn places(&self) -> Vec<Place> {
-        self.records.iter().map(Record::place).collect()
-    }
-
-    pub(crate) fn record(&self, ticket: u64) -> Option<&Record> {
-        self.records.iter().find(|record| record.ticket == ticket)
-    }
-
-    pub(crate) fn record_mut(&mut self, ticket: u64) -> Option<&mut Record> {
-        self.records
-            .iter_mut()
-            .find(|record| record.ticket == ticket)
-    }
-
-    pub(crate) fn remove(&mut self, ticket: u64) {
-        self.records.retain(|record| record.ticket != ticket);
-    }
-}
+/// So often it is tried before we sleep.
+const TRIES: u32 = 24;
 
 /// One lock's file, open by a description of our own.
 #[derive(Debug)]
 pub(crate) struct Store {
     file: File,
     path: PathBuf,
-    name: String,
+    name: Name,
+    words: OnceCell<Option<Words>>,
+    /// Texts that were read, by ticket: they change with their version only.
+    texts: RefCell<HashMap<u64, Arc<Text>>>,
 }
 
 impl Store {
     /// Opens the file of `name` in `directory`, made if need be.
-    pub(crate) fn open(directory: &Path, name: &str) -> Result<Self, LockError> {
-        crate::place::check_name(name)?;
-        let path = directory.join(name);
+    pub(crate) fn open(directory: &Path, name: &Name) -> Result<Self, LockError> {
+        let path = directory.join(name.file());
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
         let file = File::options()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(0o660)
+            .mode(MODE)
             .custom_flags(flags.bits().cast_signed())
             .open(&path)
             .map_err(LockError::io("open", &path))?;
-        let meta = file.metadata().map_err(LockError::io("use", &path))?;
-        if !meta.is_file() {
-            let error = io::Error::new(io::ErrorKind::InvalidInput, "it is not a file");
-            return Err(LockError::io("use", &path)(error));
-        }
         Ok(Self {
             file,
             path,
-            name: name.to_owned(),
+            name: name.clone(),
+            words: OnceCell::new(),
+            texts: RefCell::default(),
         })
     }
 
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+    /// Makes a file that nobody has used yet fit for it.
+    fn furnish(&self) -> io::Result<()> {
+        let meta = self.file.metadata()?;
+        if !meta.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+        }
+        // Whoever shares the directory by its group must be able to use what we make, whatever our
+        // umask is; nobody else may.
+        if meta.mode() & 0o777 != MODE && meta.uid() == surroundings::own_uid() {
+            rustix::fs::fchmod(&self.file, rustix::fs::Mode::from_raw_mode(MODE))?;
+        }
+        // There must be room for what others sleep on.
+        self.file.write_all_at(&[0; Words::LENGTH], 0)
+    }
+
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(crate) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &Name {
         &self.name
     }
 
-    /// Enters the critical section. Nothing may fork, exec or wait in it.
-    pub(crate) fn section(&self) -> Result<Section<'_>, LockError> {
-        let deadline = Instant::now() + STUCK;
+    /// Enters the critical section; gives up after `limit`. Nothing may fork, exec or wait in it.
+    pub(crate) fn section(&self, limit: Duration) -> Result<Section<'_>, LockError> {
+        let mut tries = 0;
+        let mut since = None;
         let mut pause = Duration::from_micros(5);
         loop {
             if lockfile::try_lock(&self.file, SECTION).map_err(LockError::io("lock", &self.path))? {
@@ -187,9 +133,16 @@ impl Store {
                     newest: Cell::new(None),
                 });
             }
-            if Instant::now() >= deadline {
+            // It takes microseconds, and to sleep takes fifty.
+            tries += 1;
+            if tries < TRIES {
+                std::thread::yield_now();
+                continue;
+            }
+            if since.get_or_insert_with(Instant::now).elapsed() >= limit {
                 return Err(LockError::Stuck {
-                    name: self.name.clone(),
+                    name: self.name.text().to_owned(),
+                    who: lockfile::holders(&self.file, SECTION),
                 });
             }
             std::thread::sleep(pause);
@@ -199,49 +152,68 @@ impl Store {
 
     /// The queue as it is, or was a moment ago; `None` if there is none yet, or it is of another
     /// boot.
-    pub(crate) fn read(&self) -> Result<Option<State>, LockError> {
-        let newest = self.newest().map_err(LockError::io("read", &self.path))?;
+    pub(crate) fn read(&self) -> Result<Option<Image>, LockError> {
+        Ok(self.snapshot()?.map(|(_, image)| image))
+    }
+
+    /// As [`Store::read`], with the number of the change that made it so.
+    pub(crate) fn snapshot(&self) -> Result<Option<(u64, Image)>, LockError> {
+        // Two may change it while we read the older copy, and so on.
+        let mut newest = None;
+        for _ in 0..READS {
+            newest = self.newest().map_err(LockError::io("read", &self.path))?;
+            if newest.is_some() || self.generation() == 0 {
+                break;
+            }
+        }
         Ok(newest
-            .map(|(_, _, state)| state)
-            .filter(|state| state.boot_id == boot_id()))
+            .map(|(_, generation, image)| (generation, image))
+            .filter(|(_, image)| image.boot == surroundings::boot()))
     }
 
     /// The newest whole copy: which one, its number, and what is in it.
-    fn newest(&self) -> io::Result<Option<(usize, u64, State)>> {
-        let mut best: Option<(usize, u64, State)> = None;
-        for (index, at) in COPIES.into_iter().enumerate() {
-            if let Some((number, state)) = self.copy(at)?
-                && best.as_ref().is_none_or(|(_, known, _)| number > *known)
-            {
-                best = Some((index, number, state));
+    fn newest(&self) -> io::Result<Option<(usize, u64, Image)>> {
+        let mut pages = [[0; FIRST_READ]; 2];
+        let mut heads = [None; 2];
+        for ((at, page), head) in COPIES.into_iter().zip(&mut pages).zip(&mut heads) {
+            let read = self.file.read_at(page, at)?;
+            *head = Head::read(&page[..read]).map(|head| (head, read));
+        }
+        let generation = |it: &Option<(Head, usize)>| it.map_or(0, |(head, _)| head.generation);
+        let newer = usize::from(generation(&heads[1]) > generation(&heads[0]));
+        for index in [newer, 1 - newer] {
+            let Some((head, read)) = heads[index] else {
+                continue;
+            };
+            let image = if head.length <= read {
+                Image::read(&head, &pages[index])
+            } else {
+                let mut bytes = vec![0; head.length];
+                bytes[..read].copy_from_slice(&pages[index][..read]);
+                let more = self
+                    .file
+                    .read_at(&mut bytes[read..], COPIES[index] + read as u64)?;
+                Image::read(&head, &bytes[..read + more])
+            };
+            if let Some(image) = image {
+                return Ok(Some((index, head.generation, image)));
             }
         }
-        Ok(best)
+        Ok(None)
     }
 
-    fn copy(&self, at: u64) -> io::Result<Option<(u64, State)>> {
-        let mut header = [0; HEADER];
-        if self.file.read_at(&mut header, at)? < HEADER || header[..8] != MAGIC {
-            return Ok(None);
-        }
-        let number = |range: std::ops::Range<usize>| {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(&header[range]);
-            u64::from_le_bytes(bytes)
-        };
-        let (generation, length, checksum) = (number(8..16), number(16..24), number(24..32));
-        let Some(length) = usize::try_from(length).ok().filter(|it| *it <= LONGEST) else {
-            return Ok(None);
-        };
-        let mut bytes = vec![0; length];
-        if self.file.read_at(&mut bytes, at + HEADER as u64)? < length
-            || checksum_of(generation, &bytes) != checksum
-        {
-            return Ok(None);
-        }
-        Ok(serde_json::from_slice(&bytes)
-            .ok()
-            .map(|state| (generation, state)))
+    /// The number of the newest change: whoever sees the same number has missed nothing.
+    pub(crate) fn generation(&self) -> u64 {
+        COPIES
+            .into_iter()
+            .filter_map(|at| {
+                let mut bytes = [0; 32];
+                self.file.read_at(&mut bytes, at).ok()?;
+                let generation = bytes.get(8..16)?;
+                Some(u64::from_le_bytes(generation.try_into().ok()?))
+            })
+            .max()
+            .unwrap_or(0)
     }
 
     /// Takes the byte of a ticket: from here on we are there.
@@ -255,27 +227,108 @@ impl Store {
     pub(crate) fn disappear(&self, ticket: u64) {
         // What cannot be freed so is freed with the last descriptor.
         let _ = lockfile::unlock(&self.file, ALIVE + ticket);
-        self.ring();
     }
 
-    /// Wakes who waits: they look at the file when somebody has closed it, as the kernel does for
+    /// Wakes who watches the file: they are told when somebody closes it, as the kernel does for
     /// whoever is killed.
-    fn ring(&self) {
+    pub(crate) fn ring(&self) {
         let _ = File::open(&self.path);
     }
 
-    /// Whether the owner of a record is there: he, or somebody who inherited his description, or,
-    /// where it was closed, the work itself.
-    pub(crate) fn is_there(&self, record: &Record) -> Result<bool, LockError> {
-        if lockfile::is_locked(&self.file, ALIVE + record.ticket)
+    /// The numbers that waiters sleep on; none where a file cannot be mapped.
+    pub(crate) fn words(&self) -> Option<&Words> {
+        self.words
+            .get_or_init(|| Words::of(&self.file).ok())
+            .as_ref()
+    }
+
+    /// Whether the owner of a place in the queue is there: he, or somebody who inherited his
+    /// description, or, where it was closed, the work itself.
+    pub(crate) fn is_there(&self, entry: &Entry) -> Result<bool, LockError> {
+        if entry.reserved {
+            return Ok(entry.until == 0 || surroundings::now() < entry.until);
+        }
+        if lockfile::is_locked(&self.file, ALIVE + entry.ticket)
             .map_err(LockError::io("look at", &self.path))?
         {
             return Ok(true);
         }
-        Ok(record.standing == Standing::Holding
-            && record.work.is_some_and(|(pid, start)| {
-                Stat::of(pid).is_some_and(|stat| stat.start_ticks == start && !stat.has_ended())
-            }))
+        Ok(entry.standing == Standing::Holding && surroundings::is_alive(entry))
+    }
+
+    /// What is written of one; empty if it is not to be had.
+    pub(crate) fn text(&self, entry: &Entry) -> Arc<Text> {
+        if entry.slot == NO_TEXT {
+            return Arc::new(Text {
+                ticket: entry.ticket,
+                version: entry.version,
+                name: self.name.text().to_owned(),
+                user: surroundings::name_of(entry.uid),
+                host: surroundings::host().to_owned(),
+                ..Text::default()
+            });
+        }
+        let known = self.texts.borrow().get(&entry.ticket).cloned();
+        if let Some(known) = known.filter(|text| text.version == entry.version) {
+            return known;
+        }
+        let mut bytes = vec![0; ROOM];
+        let at = TEXTS + u64::from(entry.slot) * ROOM as u64;
+        let read = self.file.read_at(&mut bytes, at).unwrap_or(0);
+        let text = Text::read(entry.ticket, &bytes[..read]);
+        let text = Arc::new(text.filter(|it| it.ticket == entry.ticket).unwrap_or_default());
+        let mut texts = self.texts.borrow_mut();
+        if texts.len() > MOST {
+            texts.clear();
+        }
+        texts.insert(entry.ticket, Arc::clone(&text));
+        text
+    }
+
+    /// The queue as its rules see it: whoever was sent away is in nobody's way, though he may not
+    /// have learned of it. Texts are read only where they matter.
+    pub(crate) fn places(&self, image: &Image) -> Vec<Place> {
+        let place = |entry: &Entry| {
+            let mut place = Place {
+                ticket: entry.ticket,
+                standing: entry.standing,
+                ask: Ask {
+                    mode: entry.mode,
+                    take: entry.take,
+                    path: String::new(),
+                    among: Vec::new(),
+                    priority: entry.priority,
+                    turn: entry.turn,
+                },
+                has: Vec::new(),
+            };
+            if entry.has_text {
+                let text = self.text(entry);
+                place.ask.path.clone_from(&text.path);
+                place.ask.among.clone_from(&text.among);
+                if image.shape == Shape::Pool {
+                    place.has.clone_from(&text.has);
+                }
+            }
+            place
+        };
+        let stays = |entry: &&Entry| !entry.dismissed || entry.standing == Standing::Holding;
+        image.entries.iter().filter(stays).map(place).collect()
+    }
+
+    /// The history, oldest first, as it was written.
+    pub(crate) fn remembered(&self, counts: &Counts) -> Vec<Vec<u8>> {
+        let first = counts.ended.saturating_sub(REMEMBERED);
+        let mut all = Vec::new();
+        for number in first..counts.ended {
+            let mut bytes = vec![0; ROOM];
+            let at = HISTORY + number % REMEMBERED * ROOM as u64;
+            if let Ok(read) = self.file.read_at(&mut bytes, at) {
+                bytes.truncate(read);
+                all.push(bytes);
+            }
+        }
+        all
     }
 }
 
@@ -287,51 +340,106 @@ pub(crate) struct Section<'a> {
     newest: Cell<Option<(usize, u64)>>,
 }
 
-impl Section<'_> {
+impl<'a> Section<'a> {
+    pub(crate) fn store(&self) -> &'a Store {
+        self.store
+    }
+
     /// The queue, or a new one of this shape.
-    pub(crate) fn load(&self, shape: Shape) -> Result<State, LockError> {
+    pub(crate) fn load(&self, shape: Shape) -> Result<Image, LockError> {
         let path = &self.store.path;
         let newest = self.store.newest().map_err(LockError::io("read", path))?;
         self.newest
             .set(newest.as_ref().map(|(index, number, _)| (*index, *number)));
-        let boot_id = boot_id();
+        let boot = surroundings::boot();
         Ok(match newest {
-            Some((_, _, state)) if state.boot_id == boot_id => state,
+            Some((_, _, image)) if image.boot == boot => image,
             // Numbers go on rising; where the file is new, from the clock: those of a file that
             // went with a reboot were lower.
-            other => State {
-                boot_id,
+            other => Image {
+                boot,
                 next_ticket: other
-                    .map_or(0, |(_, _, state)| state.next_ticket)
-                    .max((now() * 1e6) as u64),
+                    .map_or(0, |(_, _, image)| image.next_ticket)
+                    .max(surroundings::now()),
                 shape,
-                records: Vec::new(),
+                idle: 0,
+                used_until: 0,
+                sequence: 0,
+                set_aside: 0,
+                counts: Counts::default(),
+                entries: Vec::new(),
             },
         })
     }
 
+    /// The number of the newest change.
+    pub(crate) fn generation(&self) -> u64 {
+        self.newest.get().map_or(0, |(_, number)| number)
+    }
+
     /// Puts a queue in the place of the older copy.
-    pub(crate) fn save(&self, state: &State) -> Result<(), LockError> {
-        let path = &self.store.path;
-        let failed = |error| LockError::io("write", path)(error);
+    pub(crate) fn save(&self, image: &Image) -> Result<(), LockError> {
+        let failed = LockError::io("write", &self.store.path);
+        if image.entries.len() > MOST {
+            return Err(LockError::Full(self.store.name.text().to_owned()));
+        }
         let (place, generation) = match self.newest.get() {
             Some((index, number)) => (1 - index, number + 1),
-            None => (0, 1),
+            None => {
+                if let Err(error) = self.store.furnish() {
+                    return Err(failed(error));
+                }
+                (0, 1)
+            }
         };
-        let bytes = serde_json::to_vec(state).map_err(|error| failed(error.into()))?;
-        if bytes.len() > LONGEST {
-            return Err(LockError::Full(self.store.name.clone()));
-        }
-        let mut text = Vec::with_capacity(HEADER + bytes.len());
-        text.extend_from_slice(&MAGIC);
-        text.extend_from_slice(&generation.to_le_bytes());
-        text.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-        text.extend_from_slice(&checksum_of(generation, &bytes).to_le_bytes());
-        text.extend_from_slice(&bytes);
         self.store
             .file
-            .write_all_at(&text, COPIES[place])
-            .map_err(failed)
+            .write_all_at(&image.write(generation), COPIES[place])
+            .map_err(failed)?;
+        self.newest.set(Some((place, generation)));
+        Ok(())
+    }
+
+    /// Where a text can be put: nobody's in the queue is there.
+    pub(crate) fn free_slot(&self, image: &Image) -> Result<u32, LockError> {
+        let mut used: Vec<u32> = image.entries.iter().map(|it| it.slot).collect();
+        used.sort_unstable();
+        let mut free = 0;
+        for slot in used {
+            if slot == free {
+                free += 1;
+            }
+        }
+        if free as usize >= MOST {
+            return Err(LockError::Full(self.store.name.text().to_owned()));
+        }
+        Ok(free)
+    }
+
+    /// Writes one's text to his place, which the queue must not tell of yet.
+    pub(crate) fn write_text(&self, slot: u32, text: Text) -> Result<(), LockError> {
+        let bytes = text
+            .write()
+            .ok_or_else(|| LockError::TooLong(self.store.name.text().to_owned()))?;
+        let at = TEXTS + u64::from(slot) * ROOM as u64;
+        self.store
+            .file
+            .write_all_at(&bytes, at)
+            .map_err(LockError::io("write", &self.store.path))?;
+        self.store
+            .texts
+            .borrow_mut()
+            .insert(text.ticket, Arc::new(text));
+        Ok(())
+    }
+
+    /// Writes a line of the history to the place of its number. What finds no room is not
+    /// remembered.
+    pub(crate) fn remember(&self, number: u64, bytes: &[u8]) {
+        if bytes.len() <= ROOM {
+            let at = HISTORY + number % REMEMBERED * ROOM as u64;
+            let _ = self.store.file.write_all_at(bytes, at);
+        }
     }
 }
 
@@ -340,21 +448,4 @@ impl Drop for Section<'_> {
         // What cannot be freed so is freed with the description.
         let _ = lockfile::unlock(&self.store.file, SECTION);
     }
-}
-
-/// FNV-1a, 64 bits: against torn writes, not against people, who may write the file anyway.
-fn checksum_of(generation: u64, bytes: &[u8]) -> u64 {
-    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0100_0000_01b3;
-    generation
-        .to_le_bytes()
-        .iter()
-        .chain(bytes)
-        .fold(BASIS, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
-        })
-}
-
-pub(crate) fn boot_id() -> String {
-    procfs::boot_id().unwrap_or_default()
 }

@@ -21,5 +21,6 @@ pub mod spawn;
 pub mod stage;
 pub mod start;
 pub mod terminal;
+pub mod words;
 
 pub use rustix::process::Pid;

@@ -5,8 +5,10 @@
 //! Traditional record locks (F_SETLK, lockf(3)) are of no use: they are not inherited, and any
 //! close of the file drops them.
 
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
 
 /// What is done to a byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,10 +85,41 @@ pub fn is_locked(file: impl AsFd, byte: u64) -> io::Result<bool> {
     Ok(i32::from(lock.l_type) != libc::F_UNLCK)
 }
 
+/// Which processes have a description open that has this byte locked (proc(5), `fdinfo`). The
+/// kernel does not keep who locked it, so that all are looked at who may be: this is slow, and
+/// misses what others' processes have open.
+#[must_use]
+pub fn holders(file: &File, byte: u64) -> Vec<i32> {
+    let Ok(inode) = file.metadata().map(|meta| meta.ino()) else {
+        return Vec::new();
+    };
+    let own = std::process::id();
+    let has = |pid: i32| {
+        let entries = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten();
+        entries.flatten().any(|entry| {
+            fs::read_to_string(entry.path()).is_ok_and(|text| says(&text, inode, byte))
+        })
+    };
+    crate::procfs::all_pids()
+        .filter(|pid| pid.unsigned_abs() != own && has(*pid))
+        .collect()
+}
+
+/// Whether one of the lines is of such a lock: `lock: 1: OFDLCK ADVISORY WRITE -1 00:1b:77 0 0`.
+fn says(text: &str, inode: u64, byte: u64) -> bool {
+    text.lines().filter_map(|line| line.strip_prefix("lock:")).any(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let kind = words.next();
+        let at = words.by_ref().nth(3).and_then(|place| place.rsplit(':').next());
+        kind == Some("OFDLCK")
+            && at.and_then(|it| it.parse().ok()) == Some(inode)
+            && words.next().and_then(|it| it.parse().ok()) == Some(byte)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::File;
 
     #[test]
     fn a_byte_belongs_to_a_description_and_its_copies() {
@@ -107,6 +140,12 @@ mod tests {
         assert!(is_locked(&other, far).expect("asked"));
         assert!(!try_lock(&other, far).expect("asked"));
         assert!(try_lock(&other, far + 1).expect("another byte"));
+        let inode = one.metadata().expect("a file").ino();
+        let says_who = fs::read_to_string(format!("/proc/self/fdinfo/{}", one.as_raw_fd()));
+        let says_who = says_who.expect("read");
+        assert!(says(&says_who, inode, far), "{says_who}");
+        assert!(!says(&says_who, inode, far + 1) && !says(&says_who, inode + 1, far));
+        assert!(holders(&one, far).is_empty(), "nobody but us");
         let copy = one.try_clone().expect("a copy");
         drop(one);
         assert!(is_locked(&other, far).expect("asked"));

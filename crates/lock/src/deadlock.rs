@@ -1,0 +1,181 @@
+//! Waits that would never end: somebody holds one lock and waits for another whose holder waits
+//! for the first.
+//!
+//! Only who is a part of what holds a lock can be in such a ring. He looks when he has taken his
+//! place, and again each second, without holding anybody up. If there is a ring, who came last
+//! gives up; the others need not.
+
+use std::collections::HashMap;
+use std::fs;
+
+use ward_model::lock::{Standing, blockers};
+
+use crate::error::LockError;
+use crate::image::{Entry, Image};
+use crate::name::{self, Name};
+use crate::place::Directory;
+use crate::record::Record;
+use crate::request::Request;
+use crate::store::Store;
+
+/// A place in one of the queues: whose file, and the ticket.
+type Node = (String, u64);
+
+struct Queues {
+    all: HashMap<String, (Store, Image)>,
+}
+
+impl Queues {
+    fn read(directory: &Directory) -> Result<Self, LockError> {
+        let entries = fs::read_dir(directory.path())
+            .map_err(LockError::io("read", directory.path()))?;
+        let mut all = HashMap::new();
+        for entry in entries.flatten() {
+            let file = entry.file_name().into_string().unwrap_or_default();
+            let Some(root) = name::decode(&file) else {
+                continue;
+            };
+            if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                continue;
+            }
+            // What cannot be read is nobody's whom we know of.
+            if let Ok(store) = Name::exact(&root, "").and_then(|it| Store::open(directory.path(), &it))
+                && let Ok(Some(image)) = store.read()
+            {
+                all.insert(file, (store, image));
+            }
+        }
+        Ok(Self { all })
+    }
+
+    fn entry(&self, node: &Node) -> Option<(&Store, &Image, &Entry)> {
+        let (store, image) = self.all.get(&node.0)?;
+        let entry = image.entries.iter().find(|it| it.ticket == node.1)?;
+        store
+            .is_there(entry)
+            .unwrap_or(false)
+            .then_some((store, image, entry))
+    }
+
+    /// Whom somebody waits for; or, if he holds, who waits as a part of his work.
+    fn next(&self, node: &Node) -> Vec<Node> {
+        let Some((store, image, entry)) = self.entry(node) else {
+            return Vec::new();
+        };
+        if entry.standing == Standing::Holding {
+            return self.parts_of(node);
+        }
+        let text = store.text(entry);
+        let above = |file: &str| {
+            let of_file = text.above.iter().filter(|(name, _)| file_of(name) == file);
+            of_file.map(|(_, ticket)| *ticket).collect::<Vec<_>>()
+        };
+        let blocking = |file: &str, store: &Store, image: &Image, ticket| {
+            let family = if text.reentrant { above(file) } else { Vec::new() };
+            blockers(image.shape, &store.places(image), ticket, &family)
+                .into_iter()
+                .map(|other| (file.to_owned(), other))
+                .collect::<Vec<_>>()
+        };
+        let mut nodes = blocking(&node.0, store, image, node.1);
+        for (name, ticket) in &text.together {
+            let file = file_of(name);
+            if let Some((store, image)) = self.all.get(&file) {
+                nodes.extend(blocking(&file, store, image, *ticket));
+            }
+        }
+        nodes
+    }
+
+    fn parts_of(&self, node: &Node) -> Vec<Node> {
+        let mut nodes = Vec::new();
+        for (file, (store, image)) in &self.all {
+            let parts = image.entries.iter().filter(|it| {
+                it.has_above
+                    && it.standing == Standing::Waiting
+                    && store.text(it).above.iter().any(|(name, ticket)| {
+                        *ticket == node.1 && file_of(name) == node.0
+                    })
+            });
+            nodes.extend(parts.map(|it| (file.clone(), it.ticket)));
+        }
+        nodes
+    }
+
+    fn record(&self, node: &Node) -> Option<Record> {
+        let (store, _, entry) = self.entry(node)?;
+        Some(Record::new(entry, &store.text(entry)))
+    }
+}
+
+fn file_of(name: &str) -> String {
+    let (root, path) = name.split_once('/').unwrap_or((name, ""));
+    let exact = Name::exact(root, path);
+    exact.map_or_else(|_| String::new(), |name| name.file().to_owned())
+}
+
+/// Refuses to wait if that would never end, and nobody in the ring came after us.
+pub(crate) fn refuse(
+    directory: &Directory,
+    request: &Request,
+    ours: &[(String, u64)],
+) -> Result<(), LockError> {
+    let queues = Queues::read(directory)?;
+    let ours: Vec<Node> = ours
+        .iter()
+        .map(|(name, ticket)| (file_of(name), *ticket))
+        .collect();
+    let Some(ring) = ring(&queues, &ours) else {
+        return Ok(());
+    };
+    let records: Vec<Record> = ring.iter().filter_map(|node| queues.record(node)).collect();
+    let own = records.first().map_or(0.0, |record| record.asked_at);
+    let later = ring.iter().skip(1).any(|node| {
+        queues.entry(node).is_some_and(|(store, _, entry)| {
+            let nested = entry.has_above && entry.standing == Standing::Waiting;
+            nested
+                && !ours.contains(node)
+                && Record::new(entry, &store.text(entry)).asked_at > own
+        })
+    });
+    if later {
+        return Ok(());
+    }
+    let mut sentences = Vec::new();
+    for record in &records {
+        let verb = match record.standing {
+            Standing::Waiting => "waits for",
+            Standing::Holding => "holds",
+        };
+        sentences.push(format!("{} {verb} `{}`", record.summary(), record.name));
+    }
+    Err(LockError::Deadlock {
+        name: request.names(),
+        ring: sentences,
+    })
+}
+
+/// The way from us back to us, beginning with us; none if there is none.
+fn ring(queues: &Queues, ours: &[Node]) -> Option<Vec<Node>> {
+    let mut came_from: HashMap<Node, Node> = HashMap::new();
+    let mut open: Vec<Node> = ours.to_vec();
+    while let Some(node) = open.pop() {
+        for next in queues.next(&node) {
+            if ours.contains(&next) {
+                let mut way = vec![node.clone()];
+                let mut at = &node;
+                while let Some(before) = came_from.get(at) {
+                    way.push(before.clone());
+                    at = before;
+                }
+                way.reverse();
+                return Some(way);
+            }
+            if !came_from.contains_key(&next) && queues.entry(&next).is_some() {
+                came_from.insert(next.clone(), node.clone());
+                open.push(next);
+            }
+        }
+    }
+    None
+}

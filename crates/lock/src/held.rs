@@ -1,0 +1,135 @@
+//! A lock that is held, and letting go of it.
+
+use std::ops::Deref;
+use std::os::fd::BorrowedFd;
+
+use ward_model::lock::{Mode, Shape};
+
+use crate::durable::Durable;
+use crate::error::LockError;
+use crate::line::Line;
+use crate::record::Ended;
+use crate::store::{STUCK, Store};
+use crate::surroundings;
+
+/// A lock that is held. It is freed by [`Held::release`], or when the last process is gone that
+/// has its descriptor open: dropped, it stays with whoever inherited that. [`Guard`] frees it when
+/// it is dropped.
+#[derive(Debug)]
+pub struct Held {
+    pub(crate) store: Store,
+    pub(crate) ticket: u64,
+    pub(crate) mode: Mode,
+    pub(crate) has: Vec<String>,
+    /// Where its number is kept that is used up only if the work succeeds.
+    pub(crate) on_trial: Option<Durable>,
+}
+
+impl Held {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.store.name().text()
+    }
+
+    /// In which mode.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// What was given with it: things of a pool, a number, or a time.
+    #[must_use]
+    pub fn elements(&self) -> &[String] {
+        &self.has
+    }
+
+    /// A number that is higher than that of everybody who held it before: what is guarded can
+    /// refuse whoever comes with a lower one.
+    #[must_use]
+    pub fn token(&self) -> u64 {
+        self.ticket
+    }
+
+    /// The descriptor that the work must inherit, so that it holds the lock without us.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.store.descriptor()
+    }
+
+    /// Writes down which process is the work: it holds the lock even if it closes the
+    /// descriptor.
+    ///
+    /// # Errors
+    /// When the queue cannot be written.
+    pub fn note_work(&self, pid: i32) -> Result<(), LockError> {
+        let work = surroundings::who(pid);
+        let mut line = Line::enter(&self.store, STUCK, Shape::Modes)?;
+        if let Some(entry) = line.entry_mut(self.ticket) {
+            entry.work = work;
+        }
+        line.save().map(drop)
+    }
+
+    /// The work has succeeded: a number that was on trial is used up. To be called before
+    /// [`Held::release`].
+    ///
+    /// # Errors
+    /// When that cannot be written down: then somebody else gets the number again.
+    pub fn commit(&self) -> Result<(), LockError> {
+        let Some(durable) = &self.on_trial else {
+            return Ok(());
+        };
+        let _section = self.store.section(STUCK)?;
+        durable.commit(self.ticket)
+    }
+
+    /// Frees it, whoever else has its descriptor.
+    pub fn release(&self) {
+        release(&self.store, self.ticket);
+    }
+
+    /// As a guard.
+    #[must_use]
+    pub fn guard(self) -> Guard {
+        Guard(self)
+    }
+}
+
+/// Takes `ticket` out of the queue, and wakes who waits.
+pub(crate) fn release(store: &Store, ticket: u64) {
+    // Struck off, so that the work, which may still be there for a moment, does not count.
+    let waited_for = Line::enter(store, STUCK, Shape::Modes).and_then(|mut line| {
+        line.remove(ticket, Ended::Released);
+        let waited_for = line.is_waited_for()?;
+        line.save()?;
+        Ok(waited_for)
+    });
+    match waited_for {
+        Ok(false) => {}
+        Ok(true) => store.ring(),
+        // What could not be written is seen by whoever looks.
+        Err(_) => {
+            store.disappear(ticket);
+            store.ring();
+        }
+    }
+}
+
+/// A lock that is freed when this is dropped.
+#[derive(Debug)]
+pub struct Guard(Held);
+
+impl Deref for Guard {
+    type Target = Held;
+
+    fn deref(&self) -> &Held {
+        &self.0
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}

@@ -1,0 +1,340 @@
+//! One lock's queue while it is being changed: who is in whose way, who comes in and who goes.
+//!
+//! A change is made in memory and saved at once at the end: whoever is killed before that has
+//! changed nothing.
+
+use std::time::Duration;
+
+use ward_model::lock::{Shape, Standing, blockers};
+
+use crate::error::LockError;
+use crate::image::{Entry, Image, NO_TEXT};
+use crate::record::{Ended, Past, Record};
+use crate::store::{Section, Store};
+use crate::surroundings;
+
+/// With more than this in the queue, whoever has gone is looked for although he is in nobody's way.
+const MANY: usize = 32;
+
+/// Who waits behind fewer who wait than this watches the file himself, and sees it if who holds is
+/// killed. All others sleep until they are woken.
+const WATCHERS: usize = 1;
+
+/// How many sleepers in a row may stay asleep before the rest is left in peace.
+const SOUND_ASLEEP: usize = 2;
+
+/// How many in a row may be looked at who cannot have it.
+const IN_VAIN: usize = 2;
+
+/// A queue in its critical section.
+#[derive(Debug)]
+pub(crate) struct Line<'a> {
+    section: Section<'a>,
+    image: Image,
+    changed: bool,
+    /// They have the lock by what was changed, and do not know it yet.
+    granted: Vec<u64>,
+}
+
+impl<'a> Line<'a> {
+    /// Enters the section, within `limit`. A lock that nobody knows yet gets this shape.
+    pub(crate) fn enter(
+        store: &'a Store,
+        limit: Duration,
+        shape: Shape,
+    ) -> Result<Self, LockError> {
+        let section = store.section(limit)?;
+        let image = section.load(shape)?;
+        Ok(Self {
+            section,
+            image,
+            changed: false,
+            granted: Vec::new(),
+        })
+    }
+
+    pub(crate) fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// To be changed.
+    pub(crate) fn image_mut(&mut self) -> &mut Image {
+        self.changed = true;
+        &mut self.image
+    }
+
+    pub(crate) fn store(&self) -> &'a Store {
+        self.section.store()
+    }
+
+    pub(crate) fn section(&self) -> &Section<'a> {
+        &self.section
+    }
+
+    pub(crate) fn entry(&self, ticket: u64) -> Option<&Entry> {
+        self.image.entries.iter().find(|it| it.ticket == ticket)
+    }
+
+    pub(crate) fn entry_mut(&mut self, ticket: u64) -> Option<&mut Entry> {
+        let mut entries = self.image_mut().entries.iter_mut();
+        entries.find(|it| it.ticket == ticket)
+    }
+
+    pub(crate) fn record(&self, entry: &Entry) -> Record {
+        Record::new(entry, &self.store().text(entry))
+    }
+
+    /// Everybody who is there.
+    pub(crate) fn present(&self) -> Result<Vec<Entry>, LockError> {
+        let mut all = Vec::new();
+        for entry in &self.image.entries {
+            if self.store().is_there(entry)? {
+                all.push(*entry);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether somebody uses the lock, or did a moment ago.
+    pub(crate) fn is_used(&self) -> Result<bool, LockError> {
+        for entry in &self.image.entries {
+            if self.store().is_there(entry)? {
+                return Ok(true);
+            }
+        }
+        Ok(self.image.used_until > 0 && surroundings::since_boot() < self.image.used_until)
+    }
+
+    /// Everybody who is there must mean the same by the name.
+    pub(crate) fn agree_on(&mut self, shape: Shape) -> Result<(), LockError> {
+        if self.image.shape == shape {
+            return Ok(());
+        }
+        if !self.present()?.is_empty() {
+            let text = |shape| match shape {
+                Shape::Modes => "modes".to_owned(),
+                Shape::Slots(slots) => format!("{slots} slots"),
+                Shape::Pool => "a pool".to_owned(),
+            };
+            return Err(LockError::Shape {
+                name: self.store().name().text().to_owned(),
+                theirs: text(self.image.shape),
+                ours: text(shape),
+            });
+        }
+        self.strike_off(None)?;
+        self.image_mut().shape = shape;
+        Ok(())
+    }
+
+    /// Takes somebody out. If he held, that is counted and remembered.
+    pub(crate) fn remove(&mut self, ticket: u64, ended: Ended) {
+        let Some(at) = self.image.entries.iter().position(|it| it.ticket == ticket) else {
+            return;
+        };
+        let entry = self.image_mut().entries.remove(at);
+        if entry.standing == Standing::Holding {
+            let held = surroundings::now().saturating_sub(entry.held_since);
+            let counts = &mut self.image.counts;
+            counts.held = counts.held.saturating_add(held);
+            counts.longest_hold = counts.longest_hold.max(held);
+            if entry.slot != NO_TEXT {
+                let past = Past::new(self.record(&entry), ended);
+                if let Ok(text) = serde_json::to_vec(&past) {
+                    self.section.remember(self.image.counts.ended, &text);
+                    self.image.counts.ended += 1;
+                }
+            }
+        }
+        if self.image.idle > 0 {
+            self.image.used_until = surroundings::since_boot().saturating_add(self.image.idle);
+        }
+    }
+
+    /// Strikes everybody off who is not there any more, whether in the way or not.
+    pub(crate) fn strike_off(&mut self, own: Option<u64>) -> Result<(), LockError> {
+        let mut gone = Vec::new();
+        for entry in &self.image.entries {
+            if Some(entry.ticket) != own && !self.store().is_there(entry)? {
+                gone.push(entry.ticket);
+            }
+        }
+        for ticket in gone {
+            self.remove(ticket, Ended::Gone);
+        }
+        Ok(())
+    }
+
+    /// As [`Line::strike_off`], where a queue has become long.
+    pub(crate) fn tidy(&mut self, own: u64) -> Result<(), LockError> {
+        if self.image.entries.len() > MANY {
+            // Everybody in a long queue would be looked at each time: once in a while is enough.
+            if self.image.next_ticket.is_multiple_of(MANY as u64) {
+                self.strike_off(Some(own))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who is in the way of `ticket` and there. Who is not there any more is struck off, but only as
+    /// far as he is in the way: to look after everybody would make a long queue slow.
+    pub(crate) fn in_the_way(
+        &mut self,
+        ticket: u64,
+        family: &[u64],
+    ) -> Result<Vec<Entry>, LockError> {
+        loop {
+            let places = self.store().places(&self.image);
+            let by = blockers(self.image.shape, &places, ticket, family);
+            let mut gone = Vec::new();
+            let mut there = Vec::new();
+            let mut waiting = 0;
+            for other in by {
+                let Some(entry) = self.entry(other).copied() else {
+                    continue;
+                };
+                // Of those who wait, the first few are enough to be in the way.
+                let waits = entry.standing == Standing::Waiting;
+                let looked_at = !waits || waiting < WATCHERS;
+                if looked_at && !self.store().is_there(&entry)? {
+                    gone.push(other);
+                } else {
+                    waiting += usize::from(waits);
+                    there.push(entry);
+                }
+            }
+            if gone.is_empty() {
+                return Ok(there);
+            }
+            for other in gone {
+                self.remove(other, Ended::Gone);
+            }
+        }
+    }
+
+    /// Whether somebody with these in his way may sleep until he is woken.
+    pub(crate) fn may_sleep(by: &[Entry]) -> bool {
+        let waits = |it: &&Entry| it.standing == Standing::Waiting;
+        by.iter().filter(waits).count() >= WATCHERS
+    }
+
+    /// Grants it to somebody.
+    pub(crate) fn grant(&mut self, ticket: u64) {
+        let now = surroundings::now();
+        let Some(entry) = self.entry_mut(ticket) else {
+            return;
+        };
+        entry.standing = Standing::Holding;
+        entry.held_since = now;
+        entry.sleeps = false;
+        let waited = now.saturating_sub(entry.asked_at);
+        let counts = &mut self.image_mut().counts;
+        counts.granted += 1;
+        counts.waited = counts.waited.saturating_add(waited);
+        counts.longest_wait = counts.longest_wait.max(waited);
+    }
+
+    /// Grants it to those who are next, where a grant is all that they want: then they need not enter
+    /// the section for it. Whoever was killed meanwhile holds it as if he had been killed after.
+    fn hand_over(&mut self) {
+        let mut in_vain = 0;
+        let plain: Vec<u64> = self
+            .image
+            .entries
+            .iter()
+            .filter(|it| it.is_plain && it.standing == Standing::Waiting && !it.dismissed)
+            .map(|it| it.ticket)
+            .collect();
+        if plain.is_empty() {
+            return;
+        }
+        let mut places = self.store().places(&self.image);
+        for ticket in plain {
+            if blockers(self.image.shape, &places, ticket, &[]).is_empty() {
+                self.grant(ticket);
+                self.granted.push(ticket);
+                for place in places.iter_mut().filter(|it| it.ticket == ticket) {
+                    place.standing = Standing::Holding;
+                }
+            } else {
+                in_vain += 1;
+                if in_vain == IN_VAIN {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Saves what has changed, and wakes whoever must look now. Returns the number of the newest
+    /// change.
+    pub(crate) fn save(mut self) -> Result<u64, LockError> {
+        if !self.changed {
+            return Ok(self.section.generation());
+        }
+        self.hand_over();
+        let mut woken = self.sleepers_to_wake();
+        for ticket in &woken {
+            if let Some(entry) = self.entry_mut(*ticket) {
+                entry.sleeps = false;
+            }
+        }
+        self.section.save(&self.image)?;
+        woken.append(&mut self.granted);
+        let (store, generation) = (self.store(), self.section.generation());
+        // Whoever is woken wants to enter the section.
+        drop(self);
+        if !woken.is_empty()
+            && let Some(words) = store.words()
+        {
+            for ticket in woken {
+                words.wake(word_of(ticket));
+            }
+        }
+        Ok(generation)
+    }
+
+    /// Those who sleep although too few wait before them.
+    fn sleepers_to_wake(&self) -> Vec<u64> {
+        if !self.image.entries.iter().any(|entry| entry.sleeps) {
+            return Vec::new();
+        }
+        let places = self.store().places(&self.image);
+        let mut woken = Vec::new();
+        let mut asleep = 0;
+        for entry in self.image.entries.iter().filter(|entry| entry.sleeps) {
+            let by: Vec<Entry> = blockers(self.image.shape, &places, entry.ticket, &[])
+                .into_iter()
+                .filter_map(|other| self.entry(other).copied())
+                .collect();
+            if entry.dismissed || !Self::may_sleep(&by) {
+                woken.push(entry.ticket);
+            } else {
+                asleep += 1;
+                if asleep == SOUND_ASLEEP {
+                    break;
+                }
+            }
+        }
+        woken
+    }
+
+    /// Whether anybody waits. Who is next and was killed is struck off, so that those behind him are
+    /// woken.
+    pub(crate) fn is_waited_for(&mut self) -> Result<bool, LockError> {
+        loop {
+            let waits = |it: &&Entry| it.standing == Standing::Waiting;
+            let Some(next) = self.image.entries.iter().find(waits).copied() else {
+                return Ok(false);
+            };
+            if self.store().is_there(&next)? {
+                return Ok(true);
+            }
+            self.remove(next.ticket, Ended::Gone);
+        }
+    }
+}
+
+/// The number that the owner of a ticket sleeps on.
+pub(crate) fn word_of(ticket: u64) -> usize {
+    usize::try_from(ticket).unwrap_or(0)
+}

@@ -1,0 +1,111 @@
+//! What is known of this process and its host, looked up once: locks are taken in microseconds.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+
+use ward_sys::account;
+use ward_sys::clock;
+use ward_sys::procfs::{self, Stat};
+
+use crate::image::{Entry, Who};
+
+/// Microseconds since 1970.
+pub(crate) fn now() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0))
+}
+
+/// Microseconds since boot.
+pub(crate) fn since_boot() -> u64 {
+    u64::try_from(clock::since_boot().as_micros()).unwrap_or(0)
+}
+
+/// Which boot this is.
+pub(crate) fn boot() -> [u8; 16] {
+    static BOOT: OnceLock<[u8; 16]> = OnceLock::new();
+    *BOOT.get_or_init(|| {
+        let text = procfs::boot_id().unwrap_or_default();
+        let mut digits = text.chars().filter_map(|digit| digit.to_digit(16));
+        let mut next = || digits.next().and_then(|it| u8::try_from(it).ok()).unwrap_or(0);
+        std::array::from_fn(|_| next() << 4 | next())
+    })
+}
+
+pub(crate) fn own_uid() -> u32 {
+    static UID: OnceLock<u32> = OnceLock::new();
+    *UID.get_or_init(account::own_uid)
+}
+
+/// The name of our user, or his number.
+pub(crate) fn user() -> &'static str {
+    static USER: OnceLock<String> = OnceLock::new();
+    USER.get_or_init(|| name_of(own_uid()))
+}
+
+/// The name of a user, or his number.
+pub(crate) fn name_of(uid: u32) -> String {
+    account::name_of(uid).unwrap_or_else(|| uid.to_string())
+}
+
+/// The name of our host.
+pub(crate) fn host() -> &'static str {
+    static HOST: OnceLock<String> = OnceLock::new();
+    HOST.get_or_init(|| {
+        let names = rustix::system::uname();
+        names.nodename().to_string_lossy().into_owned()
+    })
+}
+
+/// The inode of the process namespace that we are in; 0 if it cannot be told.
+pub(crate) fn namespace() -> u64 {
+    static NAMESPACE: OnceLock<u64> = OnceLock::new();
+    *NAMESPACE.get_or_init(|| namespace_of("self"))
+}
+
+fn namespace_of(process: &str) -> u64 {
+    fs::metadata(format!("/proc/{process}/ns/pid")).map_or(0, |meta| meta.ino())
+}
+
+/// This process, which may be a fork of the one that asked before.
+pub(crate) fn ourselves() -> Who {
+    static PID: AtomicI32 = AtomicI32::new(0);
+    static START: AtomicU64 = AtomicU64::new(0);
+    let pid = i32::try_from(std::process::id()).unwrap_or(0);
+    if PID.load(Ordering::Acquire) != pid {
+        START.store(who(pid).start, Ordering::Release);
+        PID.store(pid, Ordering::Release);
+    }
+    Who {
+        pid,
+        start: START.load(Ordering::Acquire),
+    }
+}
+
+/// The process of this id as it is now; nobody, if there is none.
+pub(crate) fn who(pid: i32) -> Who {
+    Stat::of(pid).map_or_else(Who::default, |stat| Who {
+        pid,
+        start: stat.start_ticks,
+    })
+}
+
+/// Whether the work of a holder runs. From a process namespace that does not contain his, that
+/// cannot be seen: then his descriptor alone says that he is there.
+pub(crate) fn is_alive(entry: &Entry) -> bool {
+    let work = entry.work;
+    if work.pid == 0 {
+        return false;
+    }
+    let is_it = |stat: &Stat| stat.start_ticks == work.start && !stat.has_ended();
+    if entry.namespace == namespace() {
+        return Stat::of(work.pid).is_some_and(|stat| is_it(&stat));
+    }
+    // Another id here, but the same start.
+    procfs::all_pids().any(|pid| {
+        Stat::of(pid).is_some_and(|stat| is_it(&stat))
+            && namespace_of(&pid.to_string()) == entry.namespace
+    })
+}
