@@ -17,7 +17,9 @@ use ward_model::exit_code;
 pub(crate) use daemon::{
     IfRunning, LogsArgs, PsArgs, RestartArgs, SpawnArgs, StatusArgs, StopArgs,
 };
-pub(crate) use lock::{Hold, LockArgs, LocksArgs};
+pub(crate) use lock::{
+    Hold, LockArgs, LockedRunArgs, LocksArgs, LocksDeed, ReleaseArgs, ReserveArgs, StealArgs,
+};
 pub(crate) use run::RunArgs;
 pub(crate) use surroundings::{Containment, SurroundingsArgs};
 
@@ -73,7 +75,7 @@ pub(crate) struct Ward {
 /// them would cost `ward run` a tenth of its start.
 #[derive(Debug)]
 pub(crate) enum Verb {
-    Run(Box<RunArgs>),
+    Run(Box<LockedRunArgs>),
     Spawn(Box<SpawnArgs>),
     Ps(PsArgs),
     Stop(StopArgs),
@@ -96,7 +98,7 @@ impl Verb {
             (
                 "run",
                 "Run a command, with everything that it starts, in custody",
-                RunArgs::augment_args,
+                lock::describe_run,
             ),
             (
                 "spawn",
@@ -136,7 +138,7 @@ impl Verb {
             ),
             (
                 "locks",
-                "List who holds and who waits for locks",
+                "List who holds and who waits for locks; reserve, release and steal them",
                 LocksArgs::augment_args,
             ),
             (
@@ -170,7 +172,7 @@ impl FromArgMatches for Verb {
         let missing = || clap::Error::new(clap::error::ErrorKind::MissingSubcommand);
         let (name, matches) = matches.subcommand().ok_or_else(missing)?;
         Ok(match name {
-            "run" => Self::Run(Box::new(RunArgs::from_arg_matches(matches)?)),
+            "run" => Self::Run(Box::new(LockedRunArgs::from_arg_matches(matches)?)),
             "spawn" => Self::Spawn(Box::new(SpawnArgs::from_arg_matches(matches)?)),
             "ps" => Self::Ps(PsArgs::from_arg_matches(matches)?),
             "stop" => Self::Stop(StopArgs::from_arg_matches(matches)?),

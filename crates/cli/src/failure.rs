@@ -125,16 +125,28 @@ impl From<ReadyError> for Failure {
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         let code = match &error {
-            LockError::Name(_) | LockError::TooMuch { .. } => exit_code::USAGE,
-            LockError::Busy { .. } => exit_code::TAKEN,
+            LockError::Name(_)
+            | LockError::Thing { .. }
+            | LockError::Twice(_)
+            | LockError::Format { .. }
+            | LockError::TooMuch { .. } => exit_code::USAGE,
+            LockError::Busy { .. }
+            | LockError::Queued { .. }
+            | LockError::Dismissed { .. }
+            | LockError::Absent { .. }
+            | LockError::InUse { .. } => exit_code::TAKEN,
+            LockError::Free(_) => exit_code::UNKNOWN_NAME,
             LockError::Io { .. }
             | LockError::Open(_)
             | LockError::FileSystem(_)
             | LockError::NoPlace
             | LockError::Shape { .. }
-            | LockError::Ours(_)
+            | LockError::Deadlock { .. }
+            | LockError::Damaged { .. }
             | LockError::Full(_)
-            | LockError::Stuck { .. } => exit_code::WARD_FAILED,
+            | LockError::TooLong(_)
+            | LockError::Stuck { .. }
+            | LockError::Cancelled(_) => exit_code::WARD_FAILED,
         };
         Self {
             text: chain(&error),

@@ -23,6 +23,7 @@ pub mod embed;
 mod error;
 pub mod front;
 mod guardian;
+pub mod holders;
 pub mod keep;
 pub mod ledger;
 pub mod locks;

@@ -153,7 +153,7 @@ fn nap(time: Duration, cancelled: Option<BorrowedFd<'_>>) {
 
 /// What keeps us.
 #[derive(Debug)]
-enum Blocked {
+pub(crate) enum Blocked {
     /// These, in each queue.
     By(Vec<(u64, Vec<Entry>)>),
     /// So many that the one before us will wake us; this is the number to sleep on.
@@ -164,13 +164,13 @@ enum Blocked {
     Absent(usize),
 }
 
-enum Step {
+pub(crate) enum Step {
     Granted,
     Blocked(Blocked),
 }
 
 /// A request on its way. Dropped on the way, it leaves its queues.
-struct Pending<'a> {
+pub(crate) struct Pending<'a> {
     request: &'a Request,
     /// In the order of the names, which is that in which sections are entered.
     seats: Vec<Seat<'a>>,
@@ -205,7 +205,7 @@ impl Seat<'_> {
 }
 
 impl<'a> Pending<'a> {
-    fn new(directory: &Directory, request: &'a Request) -> Result<Self, LockError> {
+    pub(crate) fn new(directory: &Directory, request: &'a Request) -> Result<Self, LockError> {
         request.check()?;
         let mut seats = Vec::with_capacity(request.locks.len());
         for (number, wanted) in request.locks.iter().enumerate() {
@@ -247,7 +247,7 @@ impl<'a> Pending<'a> {
     }
 
     /// Takes a place in each queue, if it has none, and the locks, if they can be had.
-    fn advance(&mut self, limit: Duration, may_sleep: bool) -> Result<Step, LockError> {
+    pub(crate) fn advance(&mut self, limit: Duration, may_sleep: bool) -> Result<Step, LockError> {
         let request = self.request;
         let first_time = self.seats.iter().any(|seat| seat.ticket.is_none());
         // Everything below looks at all the queues at once.
@@ -382,6 +382,13 @@ impl<'a> Pending<'a> {
         })))
     }
 
+    /// Our places, once they are taken.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&Store, u64)> {
+        self.seats
+            .iter()
+            .filter_map(|seat| Some((&seat.store, seat.ticket?)))
+    }
+
     /// Our tickets, each with its lock's name.
     fn tickets(&self) -> Vec<(String, u64)> {
         self.seats
@@ -434,7 +441,10 @@ impl<'a> Pending<'a> {
 
     fn refused(&mut self, blocked: &Blocked) -> LockError {
         if let Blocked::Absent(at) = blocked {
-            let name = self.seats.get(*at).map(|seat| seat.wanted.name().to_owned());
+            let name = self
+                .seats
+                .get(*at)
+                .map(|seat| seat.wanted.name().to_owned());
             return LockError::Absent {
                 name: name.unwrap_or_default(),
             };
@@ -459,7 +469,7 @@ impl<'a> Pending<'a> {
         }
     }
 
-    fn finish(mut self) -> Vec<Held> {
+    pub(crate) fn finish(mut self) -> Vec<Held> {
         let mut held: Vec<(usize, Held)> = Vec::with_capacity(self.seats.len());
         for seat in std::mem::take(&mut self.seats) {
             let on_trial = matches!(

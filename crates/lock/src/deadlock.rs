@@ -27,8 +27,8 @@ struct Queues {
 
 impl Queues {
     fn read(directory: &Directory) -> Result<Self, LockError> {
-        let entries = fs::read_dir(directory.path())
-            .map_err(LockError::io("read", directory.path()))?;
+        let entries =
+            fs::read_dir(directory.path()).map_err(LockError::io("read", directory.path()))?;
         let mut all = HashMap::new();
         for entry in entries.flatten() {
             let file = entry.file_name().into_string().unwrap_or_default();
@@ -39,7 +39,8 @@ impl Queues {
                 continue;
             }
             // What cannot be read is nobody's whom we know of.
-            if let Ok(store) = Name::exact(&root, "").and_then(|it| Store::open(directory.path(), &it))
+            if let Ok(store) =
+                Name::exact(&root, "").and_then(|it| Store::open(directory.path(), &it))
                 && let Ok(Some(image)) = store.read()
             {
                 all.insert(file, (store, image));
@@ -71,7 +72,11 @@ impl Queues {
             of_file.map(|(_, ticket)| *ticket).collect::<Vec<_>>()
         };
         let blocking = |file: &str, store: &Store, image: &Image, ticket| {
-            let family = if text.reentrant { above(file) } else { Vec::new() };
+            let family = if text.reentrant {
+                above(file)
+            } else {
+                Vec::new()
+            };
             blockers(image.shape, &store.places(image), ticket, &family)
                 .into_iter()
                 .map(|other| (file.to_owned(), other))
@@ -93,9 +98,11 @@ impl Queues {
             let parts = image.entries.iter().filter(|it| {
                 it.has_above
                     && it.standing == Standing::Waiting
-                    && store.text(it).above.iter().any(|(name, ticket)| {
-                        *ticket == node.1 && file_of(name) == node.0
-                    })
+                    && store
+                        .text(it)
+                        .above
+                        .iter()
+                        .any(|(name, ticket)| *ticket == node.1 && file_of(name) == node.0)
             });
             nodes.extend(parts.map(|it| (file.clone(), it.ticket)));
         }
@@ -133,9 +140,7 @@ pub(crate) fn refuse(
     let later = ring.iter().skip(1).any(|node| {
         queues.entry(node).is_some_and(|(store, _, entry)| {
             let nested = entry.has_above && entry.standing == Standing::Waiting;
-            nested
-                && !ours.contains(node)
-                && Record::new(entry, &store.text(entry)).asked_at > own
+            nested && !ours.contains(node) && Record::new(entry, &store.text(entry)).asked_at > own
         })
     });
     if later {

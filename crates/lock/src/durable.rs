@@ -134,8 +134,10 @@ impl Durable {
         is_there: impl Fn(u64) -> bool,
     ) -> Result<u64, LockError> {
         let mut kept = self.load()?;
-        let (out, back): (Vec<_>, Vec<_>) =
-            kept.out.into_iter().partition(|(other, _)| is_there(*other));
+        let (out, back): (Vec<_>, Vec<_>) = kept
+            .out
+            .into_iter()
+            .partition(|(other, _)| is_there(*other));
         kept.out = out;
         kept.back.extend(back.into_iter().map(|(_, number)| number));
         let number = if kept.back.is_empty() {

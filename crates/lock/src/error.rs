@@ -53,7 +53,10 @@ pub enum LockError {
         holders: Vec<Record>,
     },
     /// Somebody waits already, and we were not to.
-    #[error("`{name}` is waited for already, by {}", names(std::slice::from_ref(waiting)))]
+    #[error(
+        "`{name}` is waited for already, by {}",
+        names(std::slice::from_ref(waiting))
+    )]
     Queued {
         /// Which lock.
         name: String,
@@ -125,7 +128,10 @@ pub enum LockError {
     #[error("what is said about us for `{0}` is too long (command, reason, things, locks above)")]
     TooLong(String),
     /// Somebody was stopped in the middle of a change, and stands in everybody's way.
-    #[error("the queue of `{name}` is being changed by a process that stands still{}", pids(who))]
+    #[error(
+        "the queue of `{name}` is being changed by a process that stands still{}",
+        pids(who)
+    )]
     Stuck {
         /// Which lock.
         name: String,
@@ -188,16 +194,22 @@ impl LockError {
                 Some("`ward locks` shows who holds and who waits")
             }
             Self::Absent { .. } => Some("wait longer, or let the lock be created"),
-            Self::Shape { .. } => {
-                Some("everybody must use it the same way: modes, the same number of slots, or a pool")
-            }
+            Self::Shape { .. } => Some(
+                "everybody must use it the same way: modes, the same number of slots, or a pool",
+            ),
             Self::Deadlock { .. } => Some(
                 "take all locks at once, or always in the same order; --reentrant shares what is held above",
             ),
-            Self::Format { .. } => Some("as strftime(3), such as %Y%m%d-%H%M%S; #f to #ffffff are fractions of a second"),
+            Self::Format { .. } => Some(
+                "as strftime(3), such as %Y%m%d-%H%M%S; #f to #ffffff are fractions of a second",
+            ),
             Self::Damaged { .. } => Some("put it right, or remove it: then numbers begin anew"),
-            Self::Stuck { .. } => Some("continue or end it (`ps -eo pid,stat,args | grep T` shows who is stopped)"),
-            Self::InUse { .. } => Some("--stop ends the work; --anyway frees the lock while the work goes on"),
+            Self::Stuck { .. } => {
+                Some("continue or end it (`ps -eo pid,stat,args | grep T` shows who is stopped)")
+            }
+            Self::InUse { .. } => {
+                Some("--stop ends the work; --anyway frees the lock while the work goes on")
+            }
             Self::TooMuch { .. }
             | Self::Full(_)
             | Self::TooLong(_)

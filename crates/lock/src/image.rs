@@ -288,12 +288,7 @@ impl Entry {
             to.i32(who.pid);
             to.u64(who.start);
         }
-        for number in [
-            self.namespace,
-            self.asked_at,
-            self.held_since,
-            self.until,
-        ] {
+        for number in [self.namespace, self.asked_at, self.held_since, self.until] {
             to.u64(number);
         }
         to.0.resize(begin + ENTRY, 0);

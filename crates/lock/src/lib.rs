@@ -29,6 +29,7 @@ mod image;
 mod line;
 mod listing;
 mod name;
+mod people;
 mod place;
 mod record;
 mod request;

@@ -44,8 +44,7 @@ impl Directory {
 
     /// The first level of every lock that was ever used, by name.
     fn roots(&self) -> Result<Vec<String>, LockError> {
-        let entries =
-            fs::read_dir(self.path()).map_err(LockError::io("read", self.path()))?;
+        let entries = fs::read_dir(self.path()).map_err(LockError::io("read", self.path()))?;
         let mut roots: Vec<String> = entries
             .flatten()
             // Whatever else somebody put there is no lock.

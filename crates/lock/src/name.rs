@@ -131,7 +131,9 @@ mod tests {
         assert_eq!((name.file(), name.path()), ("db", "main/all users"));
         let name = Name::parse("db").expect("a name");
         assert_eq!((name.file(), name.path()), ("db", ""));
-        for bad in ["", "/", "db/", "/db", "a//b", "a/b\n", "-a", "a b", ".", ".."] {
+        for bad in [
+            "", "/", "db/", "/db", "a//b", "a/b\n", "-a", "a b", ".", "..",
+        ] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
         assert!(check_name(&"x".repeat(81)).is_err());

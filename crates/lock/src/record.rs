@@ -87,6 +87,12 @@ impl Record {
         }
     }
 
+    /// Whether its processes are of this host.
+    #[must_use]
+    pub fn is_on_this_host(&self) -> bool {
+        self.host == surroundings::host()
+    }
+
     /// In a few words.
     #[must_use]
     pub fn summary(&self) -> String {
@@ -101,7 +107,7 @@ impl Record {
             return format!("{} (reserved{why}) for {}", self.user, span(age));
         }
         let pid = self.work.map_or(self.pid, |(pid, _)| pid);
-        let host = if self.host == surroundings::host() || self.host.is_empty() {
+        let host = if self.is_on_this_host() || self.host.is_empty() {
             String::new()
         } else {
             format!("@{}", self.host)

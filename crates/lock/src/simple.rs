@@ -74,12 +74,8 @@ impl Acquiring {
         self.cancel = Some(cancel);
         let shared = Arc::clone(&self.shared);
         let wait = move || {
-            let got = directory.acquire_unless(
-                &request,
-                Patience::Never,
-                None,
-                Some(cancelled.as_fd()),
-            );
+            let got =
+                directory.acquire_unless(&request, Patience::Never, None, Some(cancelled.as_fd()));
             let got = got.map(|held| held.into_iter().map(Held::guard).collect());
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
             shared.result = Some(got);

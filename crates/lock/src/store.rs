@@ -98,7 +98,10 @@ impl Store {
     fn furnish(&self) -> io::Result<()> {
         let meta = self.file.metadata()?;
         if !meta.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is not a file",
+            ));
         }
         // Whoever shares the directory by its group must be able to use what we make, whatever our
         // umask is; nobody else may.
@@ -276,7 +279,10 @@ impl Store {
         let at = TEXTS + u64::from(entry.slot) * ROOM as u64;
         let read = self.file.read_at(&mut bytes, at).unwrap_or(0);
         let text = Text::read(entry.ticket, &bytes[..read]);
-        let text = Arc::new(text.filter(|it| it.ticket == entry.ticket).unwrap_or_default());
+        let text = Arc::new(
+            text.filter(|it| it.ticket == entry.ticket)
+                .unwrap_or_default(),
+        );
         let mut texts = self.texts.borrow_mut();
         if texts.len() > MOST {
             texts.clear();

@@ -29,7 +29,12 @@ pub(crate) fn boot() -> [u8; 16] {
     *BOOT.get_or_init(|| {
         let text = procfs::boot_id().unwrap_or_default();
         let mut digits = text.chars().filter_map(|digit| digit.to_digit(16));
-        let mut next = || digits.next().and_then(|it| u8::try_from(it).ok()).unwrap_or(0);
+        let mut next = || {
+            digits
+                .next()
+                .and_then(|it| u8::try_from(it).ok())
+                .unwrap_or(0)
+        };
         std::array::from_fn(|_| next() << 4 | next())
     })
 }

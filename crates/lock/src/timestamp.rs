@@ -59,7 +59,9 @@ impl Format {
             finest = Some(finest.map_or(unit, |known| known.min(unit)));
         }
         let Some(unit) = finest else {
-            return Err(refused("it says no hour, minute or second, and would never change"));
+            return Err(refused(
+                "it says no hour, minute or second, and would never change",
+            ));
         };
         let format = Self {
             text: text.to_owned(),
@@ -130,6 +132,9 @@ mod tests {
         }
         let written = Format::new("%Y%m%d-%H%M%S#fff").expect("a format");
         let micros = 86_400 * SECOND + 3_723_456_789;
-        assert_eq!(written.write(micros).expect("written"), "19700102-010203.456");
+        assert_eq!(
+            written.write(micros).expect("written"),
+            "19700102-010203.456"
+        );
     }
 }

@@ -92,7 +92,11 @@ impl Bell {
                     .filter(|process| process.stat().start_ticks == it.work.start)
             })
             .collect();
-        let often = if self.watches.is_some() { LOOK } else { LOOK_OFTEN };
+        let often = if self.watches.is_some() {
+            LOOK
+        } else {
+            LOOK_OFTEN
+        };
         let deadline = Instant::now() + limit.min(often);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -93,7 +93,11 @@ fn one_at_a_time_and_the_next_one_when_it_goes() {
     assert!(second.token() > token);
     // Dropped without a word, as by a kill.
     drop(second);
-    let guard = place.locks.try_lock("deploy").expect("asked").expect("free");
+    let guard = place
+        .locks
+        .try_lock("deploy")
+        .expect("asked")
+        .expect("free");
     assert!(place.locks.try_lock("deploy").expect("asked").is_none());
     drop(guard);
     place.now(&order).expect("free again").release();
@@ -161,13 +165,25 @@ fn slots_are_shared_and_their_number_is_agreed_on() {
     let order = |take, of| many(vec![lock("slots").slots(take, of).expect("enough")]);
     let two = place.now(&order(2, 3)).expect("two of three");
     let one = place.now(&order(1, 3)).expect("the third");
-    assert!(matches!(place.now(&order(1, 3)), Err(LockError::Busy { .. })));
-    assert!(matches!(place.now(&order(1, 4)), Err(LockError::Shape { .. })));
-    assert!(matches!(lock("slots").slots(4, 3), Err(LockError::TooMuch { .. })));
+    assert!(matches!(
+        place.now(&order(1, 3)),
+        Err(LockError::Busy { .. })
+    ));
+    assert!(matches!(
+        place.now(&order(1, 4)),
+        Err(LockError::Shape { .. })
+    ));
+    assert!(matches!(
+        lock("slots").slots(4, 3),
+        Err(LockError::TooMuch { .. })
+    ));
     two.release();
     let again = place.now(&order(2, 3)).expect("two of three");
     drop((one, again));
-    place.now(&order(4, 4)).expect("nobody is left who meant three").release();
+    place
+        .now(&order(4, 4))
+        .expect("nobody is left who meant three")
+        .release();
 }
 
 #[test]
@@ -185,7 +201,10 @@ fn a_pool_tells_which_one() {
         .collect();
     all.sort_unstable();
     assert_eq!(all, ["a", "b", "c"]);
-    assert!(matches!(place.now(&any(&["a", "b"], 1)), Err(LockError::Busy { .. })));
+    assert!(matches!(
+        place.now(&any(&["a", "b"], 1)),
+        Err(LockError::Busy { .. })
+    ));
     let other = place.now(&any(&["a", "d"], 1)).expect("d is free");
     assert_eq!(other.elements(), ["d"]);
     let shown = place.locks.show("port").expect("shown");
@@ -271,7 +290,9 @@ fn several_in_any_order_do_not_deadlock() {
                     let first = (thread + round) % 4;
                     let second = (first + 1 + (thread * 7 + round) % 3) % 4;
                     let request = many(vec![lock(NAMES[first]), lock(NAMES[second])]);
-                    let held = locks.acquire(&request, Patience::Never, None).expect("granted");
+                    let held = locks
+                        .acquire(&request, Patience::Never, None)
+                        .expect("granted");
                     for at in [first, second] {
                         assert_eq!(inside[at].fetch_add(1, Ordering::SeqCst), 0);
                     }
@@ -305,7 +326,9 @@ fn numbers_are_given_once_and_on_trial_again() {
     }
     // The host has started anew: its runtime directory is empty.
     fs::remove_file(place.path.join("builds")).expect("removed");
-    let after: u32 = next("builds", false).elements()[0].parse().expect("a number");
+    let after: u32 = next("builds", false).elements()[0]
+        .parse()
+        .expect("a number");
     assert!((100..=129).contains(&after), "{after}");
     let first = next("trial", true);
     first.release();
@@ -342,7 +365,10 @@ fn times_are_given_once() {
     let bad = lock("backup").giving(Gives::Timestamp {
         format: "%Y".into(),
     });
-    assert!(matches!(place.now(&many(vec![bad])), Err(LockError::Format { .. })));
+    assert!(matches!(
+        place.now(&many(vec![bad])),
+        Err(LockError::Format { .. })
+    ));
 }
 
 #[test]
@@ -408,7 +434,9 @@ fn crowds() {
     });
     for pending in pending {
         let refused = pending.join().expect("ended");
-        assert!(matches!(refused, Err(LockError::Dismissed { why, .. }) if why.contains("replaced")));
+        assert!(
+            matches!(refused, Err(LockError::Dismissed { why, .. }) if why.contains("replaced"))
+        );
     }
     assert_eq!(place.waiting("it").len(), 1);
     first.release();
@@ -426,7 +454,10 @@ fn what_would_wait_for_ever_is_refused() {
     };
     let never = |request: &Request| place.locks.acquire(request, Patience::Never, None);
     // Itself.
-    assert!(matches!(never(&below(&outer, "a")), Err(LockError::Deadlock { .. })));
+    assert!(matches!(
+        never(&below(&outer, "a")),
+        Err(LockError::Deadlock { .. })
+    ));
     // Shared with it instead.
     let shared = Request {
         reentrant: true,
@@ -454,7 +485,10 @@ fn what_would_wait_for_ever_is_refused() {
         panic!("{refused}");
     };
     let said = ring.join("\n");
-    assert!(said.contains("wants a") && said.contains("wants b"), "{said}");
+    assert!(
+        said.contains("wants a") && said.contains("wants b"),
+        "{said}"
+    );
     other.release();
     drop(first.join().expect("ended").expect("granted"));
 }
@@ -574,9 +608,7 @@ fn in_the_background() {
 #[test]
 fn names_of_other_programs() {
     let place = Place::new("exact");
-    let odd = |root: &str, path: &str| {
-        many(vec![Wanted::exact(root, path).expect("short enough")])
-    };
+    let odd = |root: &str, path: &str| many(vec![Wanted::exact(root, path).expect("short enough")]);
     let held = place.now(&odd("N[3]", "")).expect("free");
     assert!(place.now(&odd("N[3]", "")).is_err());
     place.now(&odd("N[2]", "")).expect("another").release();
@@ -588,4 +620,70 @@ fn names_of_other_programs() {
     assert!(place.now(&odd("level one", "two\nlines")).is_err());
     deep.release();
     assert!(Wanted::exact(&"ä".repeat(60), "").is_err());
+}
+
+#[test]
+fn people_hold_free_and_take() {
+    let place = Place::new("people");
+    let note = |why: &str| Request {
+        why: Some(why.into()),
+        ..one("it")
+    };
+    let now = Patience::None;
+    place
+        .locks
+        .reserve(&note("repair"), now, None, None)
+        .expect("free");
+    let refused = place.now(&one("it")).expect_err("reserved");
+    assert!(
+        refused.to_string().contains("reserved, repair"),
+        "{refused}"
+    );
+    let waits = place.wait(one("it"));
+    let freed = place
+        .locks
+        .free("it", None, false, Some("done"))
+        .expect("freed");
+    assert!(freed[0].reserved);
+    let held = waits.join().expect("ended").expect("granted");
+    // Work that goes on is not passed over by mistake.
+    let refused = place.locks.free("it", None, false, None);
+    assert!(matches!(refused, Err(LockError::InUse { .. })));
+    let from = place.locks.steal(&note("mine"), None).expect("stolen");
+    assert_eq!(from[0].ticket, held[0].token());
+    held[0].release();
+    assert!(place.now(&one("it")).is_err());
+    place.locks.free("it", None, false, None).expect("freed");
+    assert!(matches!(
+        place.locks.free("it", None, false, None),
+        Err(LockError::Free(_))
+    ));
+    // A reservation ends by itself.
+    let shortly = Some(Duration::from_millis(1));
+    place
+        .locks
+        .reserve(&note("a moment"), now, shortly, None)
+        .expect("free");
+    drop(
+        place
+            .locks
+            .acquire(&one("it"), Patience::Never, None)
+            .expect("over"),
+    );
+    let audit = fs::read_to_string(place.locks.audit_log()).expect("written");
+    let actions: Vec<String> = audit
+        .lines()
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            format!("{} {}", line["action"], line["note"])
+        })
+        .collect();
+    let expected = [
+        r#""reserve" "repair""#,
+        r#""release" "done""#,
+        r#""steal" "mine""#,
+        r#""release" null"#,
+        r#""reserve" "a moment""#,
+    ];
+    assert_eq!(actions, expected);
 }

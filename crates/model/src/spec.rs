@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::life::Policy;
 use crate::rung::RungChoice;
+use crate::signal::Signal;
 
 /// A command and everything around it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,6 +52,9 @@ pub struct Spec {
     pub log: Option<Log>,
     /// Says nothing on standard error but failures.
     pub quiet: bool,
+    /// Requests to stop by these signals are not heeded.
+    #[serde(default)]
+    pub deaf_to: Vec<Signal>,
     /// A file that was made for this run only, and is removed at its end.
     pub remove_at_end: Option<OsString>,
     /// Outlives whoever starts it.
@@ -117,6 +121,7 @@ impl Spec {
             policy: Policy::default(),
             log: None,
             quiet: false,
+            deaf_to: Vec::new(),
             remove_at_end: None,
             detached: None,
         }

@@ -95,7 +95,9 @@ pub fn holders(file: &File, byte: u64) -> Vec<i32> {
     };
     let own = std::process::id();
     let has = |pid: i32| {
-        let entries = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten();
+        let entries = fs::read_dir(format!("/proc/{pid}/fdinfo"))
+            .into_iter()
+            .flatten();
         entries.flatten().any(|entry| {
             fs::read_to_string(entry.path()).is_ok_and(|text| says(&text, inode, byte))
         })
@@ -107,14 +109,19 @@ pub fn holders(file: &File, byte: u64) -> Vec<i32> {
 
 /// Whether one of the lines is of such a lock: `lock: 1: OFDLCK ADVISORY WRITE -1 00:1b:77 0 0`.
 fn says(text: &str, inode: u64, byte: u64) -> bool {
-    text.lines().filter_map(|line| line.strip_prefix("lock:")).any(|line| {
-        let mut words = line.split_ascii_whitespace().skip(1);
-        let kind = words.next();
-        let at = words.by_ref().nth(3).and_then(|place| place.rsplit(':').next());
-        kind == Some("OFDLCK")
-            && at.and_then(|it| it.parse().ok()) == Some(inode)
-            && words.next().and_then(|it| it.parse().ok()) == Some(byte)
-    })
+    text.lines()
+        .filter_map(|line| line.strip_prefix("lock:"))
+        .any(|line| {
+            let mut words = line.split_ascii_whitespace().skip(1);
+            let kind = words.next();
+            let at = words
+                .by_ref()
+                .nth(3)
+                .and_then(|place| place.rsplit(':').next());
+            kind == Some("OFDLCK")
+                && at.and_then(|it| it.parse().ok()) == Some(inode)
+                && words.next().and_then(|it| it.parse().ok()) == Some(byte)
+        })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod child;
 
 use std::ffi::{CString, NulError, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
@@ -387,6 +387,20 @@ pub fn is_inherited(fd: RawFd) -> bool {
     // SAFETY: F_GETFD only asks, and a number that is no descriptor is answered by EBADF.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
     flags >= 0 && flags & libc::FD_CLOEXEC == 0
+}
+
+/// Takes a descriptor that the caller left open for us, so that nobody inherits it from us; none
+/// if it is not open, or is one of our own.
+#[must_use]
+pub fn take_inherited(fd: RawFd) -> Option<OwnedFd> {
+    if !is_inherited(fd) {
+        return None;
+    }
+    // SAFETY: a descriptor without the flag came from the caller, and nobody in this process owns it;
+    // once it was taken it has the flag.
+    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+    rustix::io::fcntl_setfd(&owned, rustix::io::FdFlags::CLOEXEC).ok()?;
+    Some(owned)
 }
 
 fn is_open(fd: RawFd) -> bool {

@@ -68,7 +68,14 @@ pub(super) fn keep(mut plan: Plan) -> Result<()> {
 
 /// Starts the process that measures; returns when it, the front, or the time is over.
 fn kept(plan: &Plan) -> Result<()> {
-    let mut measuring = ourselves("measure", plan)?
+    let mut measuring = ourselves("measure", plan)?;
+    if let Some(work) = &plan.work {
+        // What is measured keeps its files with us, not with the user.
+        measuring
+            .env("WARD_LOCK_DIR", work.join("locks"))
+            .env("PARALLEL_HOME", work.join("parallel"));
+    }
+    let mut measuring = measuring
         .stdin(Stdio::null())
         .spawn()
         .context("starting the measurement")?;

@@ -4,14 +4,14 @@ use std::ffi::OsString;
 use std::process::Stdio;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::peers::{Peer, Peers, which};
 use super::results::{Bound, Goal, Latency};
 use super::setup::{Setup, silent};
-use super::statistics::{Summary, median, ratio};
+use super::statistics::{Rounds, ratio_between};
 
-const BARE: &str = "bare";
+pub(super) const BARE: &str = "bare";
 const TIMEOUT: &str = "timeout 9";
 const WARD: &str = "ward run --";
 
@@ -26,28 +26,70 @@ pub(super) struct Found {
     pub(super) missing: Vec<String>,
 }
 
-/// A peer, its words, and its samples in µs, round by round.
-struct Series {
-    name: String,
-    words: Vec<OsString>,
-    rounds: Vec<Vec<f64>>,
+/// A peer, its words, how often it is started in a round, and its samples in µs.
+pub(super) struct Series {
+    pub(super) name: String,
+    pub(super) words: Vec<OsString>,
+    pub(super) starts: usize,
+    pub(super) rounds: Rounds,
 }
 
 impl Series {
-    fn medians(&self) -> Vec<f64> {
-        self.rounds
-            .iter()
-            .filter_map(|round| median(round))
-            .collect()
+    /// Of a peer that runs `true`.
+    pub(super) fn of(setup: &Setup, peer: &Peer) -> Result<Self> {
+        Ok(Self {
+            name: peer.name.clone(),
+            words: running_true(peer)?,
+            starts: if setup.quick { QUICK_STARTS } else { STARTS },
+            rounds: Rounds::default(),
+        })
     }
 }
 
+/// The words that make a peer run `true`.
+pub(super) fn running_true(peer: &Peer) -> Result<Vec<OsString>> {
+    let command = which("true").context("there is no `true` here")?;
+    Ok(peer.words(&[command.into_os_string()]))
+}
+
+/// Tries everybody once: others who cannot run `true` are missing, with what they say; ward must.
+pub(super) fn tried(peers: Peers) -> Result<Peers> {
+    let mut working = Peers {
+        here: Vec::new(),
+        missing: peers.missing,
+    };
+    for peer in peers.here {
+        match why_not(&running_true(&peer)?)? {
+            None => working.here.push(peer),
+            Some(reason) => {
+                let missing = format!("{}: {reason}", peer.name);
+                ensure!(!peer.name.starts_with("ward "), missing);
+                working.missing.push(missing);
+            }
+        }
+    }
+    Ok(working)
+}
+
+/// Starts all of them, in turn, and times each start.
+pub(super) fn sample(setup: &mut Setup, what: &str, all: &mut [Series]) -> Result<()> {
+    setup.in_turn(what, setup.rounds, all, |_, series| {
+        let samples = (0..series.starts)
+            .map(|_| start_to_exit(&series.words))
+            .collect::<Result<Vec<f64>>>()?;
+        series.rounds.push(samples);
+        Ok(())
+    })
+}
+
+/// Their samples by name.
+pub(super) fn sampled(all: &[Series]) -> Vec<(&str, &Rounds)> {
+    all.iter()
+        .map(|series| (series.name.as_str(), &series.rounds))
+        .collect()
+}
+
 pub(super) fn measure(setup: &mut Setup) -> Result<Found> {
-    let command = vec![
-        which("true")
-            .context("there is no `true` here")?
-            .into_os_string(),
-    ];
     let mut peers = Peers::find(&[
         ("sh -c true", &["sh", "-c", ""]),
         ("sh -c 'true; :'", &["sh", "-c", "; :"]),
@@ -61,49 +103,29 @@ pub(super) fn measure(setup: &mut Setup) -> Result<Found> {
     peers.here.insert(0, Peer::new(BARE, Vec::new()));
     peers.here.extend(wards(setup));
 
-    let mut missing = peers.missing;
-    let mut series = Vec::new();
-    for peer in &peers.here {
-        let words = peer.words(&command);
-        match why_not(&words)? {
-            None => series.push(Series {
-                name: peer.name.clone(),
-                words,
-                rounds: Vec::new(),
-            }),
-            Some(reason) => missing.push(format!("{}: {reason}", peer.name)),
-        }
-    }
-
-    setup.wait_for_calm();
-    let starts = if setup.quick { QUICK_STARTS } else { STARTS };
-    for round in 0..setup.rounds {
-        setup.progress(&format!(
-            "start to exit: round {} of {}",
-            round + 1,
-            setup.rounds
-        ));
-        for at in setup.shuffle.order(series.len()) {
-            let samples = (0..starts)
-                .map(|_| start_to_exit(&series[at].words))
-                .collect::<Result<Vec<f64>>>()?;
-            series[at].rounds.push(samples);
-        }
-    }
+    let Peers { here, missing } = tried(peers)?;
+    let mut series = here
+        .iter()
+        .map(|peer| Series::of(setup, peer))
+        .collect::<Result<Vec<Series>>>()?;
+    sample(setup, "start to exit", &mut series)?;
+    let sampled = sampled(&series);
     Ok(Found {
-        goals: vec![goal(&series)],
-        rows: rows(&series),
+        goals: vec![Goal {
+            what: "start to exit: ward run -- true, of timeout 9 true".to_owned(),
+            value: ratio_between(&sampled, WARD, TIMEOUT),
+            bound: Bound::AtMost(1.0),
+        }],
+        rows: Latency::rows(&sampled, BARE),
         missing,
     })
 }
 
 fn wards(setup: &Setup) -> Vec<Peer> {
     let report = setup.work.join("report.json").into_os_string();
-    let ward = |name: &str, options: Vec<OsString>| {
-        let mut prefix = vec![setup.ward.clone().into_os_string(), "run".into()];
-        prefix.extend(options);
-        prefix.push("--".into());
-        Peer::new(name, prefix)
+    let ward = |name, options: Vec<OsString>| {
+        let words = [vec!["run".into()], options, vec!["--".into()]].concat();
+        Peer::ward(name, &setup.ward, words)
     };
     vec![
         ward(WARD, Vec::new()),
@@ -140,72 +162,6 @@ fn start_to_exit(words: &[OsString]) -> Result<f64> {
         .status()
         .with_context(|| format!("starting {}", words[0].display()))?;
     let passed = started.elapsed();
-    anyhow::ensure!(status.success(), "{} failed ({status})", words[0].display());
+    ensure!(status.success(), "{} failed ({status})", words[0].display());
     Ok(passed.as_secs_f64() * 1e6)
-}
-
-fn rows(series: &[Series]) -> Vec<Latency> {
-    let bare = series
-        .iter()
-        .find(|series| series.name == BARE)
-        .map(Series::medians)
-        .unwrap_or_default();
-    let mut rows: Vec<Latency> = series
-        .iter()
-        .filter_map(|series| {
-            Some(Latency {
-                name: series.name.clone(),
-                microseconds: Summary::of(&series.rounds.concat())?,
-                of_bare: ratio(&series.medians(), &bare),
-            })
-        })
-        .collect();
-    rows.sort_by(|a, b| a.microseconds.p50.total_cmp(&b.microseconds.p50));
-    rows
-}
-
-fn goal(series: &[Series]) -> Goal {
-    let of = |name: &str| {
-        series
-            .iter()
-            .find(|series| series.name == name)
-            .map(Series::medians)
-            .unwrap_or_default()
-    };
-    Goal {
-        what: "start to exit: ward run -- true, of timeout 9 true".to_owned(),
-        value: ratio(&of(WARD), &of(TIMEOUT)),
-        bound: Bound::AtMost(1.0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn series(name: &str, rounds: &[&[f64]]) -> Series {
-        Series {
-            name: name.to_owned(),
-            words: Vec::new(),
-            rounds: rounds.iter().map(|round| round.to_vec()).collect(),
-        }
-    }
-
-    #[test]
-    fn rows_come_fastest_first_with_their_ratio_to_the_bare_command() {
-        let rows = rows(&[
-            series("slow", &[&[40.0], &[80.0]]),
-            series(BARE, &[&[10.0], &[20.0]]),
-        ]);
-        assert_eq!(rows[0].name, BARE);
-        assert_eq!(rows[1].of_bare, Some(4.0));
-    }
-
-    #[test]
-    fn the_goal_is_not_measured_without_its_peer() {
-        let ward = series(WARD, &[&[10.0]]);
-        let timeout = series(TIMEOUT, &[&[20.0]]);
-        assert_eq!(goal(&[ward]).value, None);
-        assert_eq!(goal(&[series(WARD, &[&[10.0]]), timeout]).value, Some(0.5));
-    }
 }

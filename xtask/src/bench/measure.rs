@@ -8,13 +8,14 @@ use anyhow::{Context, Result};
 
 use super::results::{Machine, Results};
 use super::setup::{Setup, busy_share};
-use super::{Plan, What, latency, memory, relay, spawn, stop};
+use super::{Plan, What, latency, lock, memory, relay, spawn, stop};
 
 pub(super) fn measure(plan: &Plan) -> Result<()> {
     let mut setup = Setup::of(plan)?;
     let results = match plan.what {
         What::Run => measure_run(&mut setup)?,
         What::Spawn => measure_spawn(&mut setup)?,
+        What::Lock => measure_lock(&mut setup)?,
     };
     setup.progress("");
     println!("{}", results.text());
@@ -34,6 +35,24 @@ fn measure_spawn(setup: &mut Setup) -> Result<Results> {
         returned: spawn.returned,
         goals: spawn.goals,
         missing: spawn.missing,
+        ..Results::of(machine)
+    })
+}
+
+fn measure_lock(setup: &mut Setup) -> Result<Results> {
+    setup.wait_for_calm();
+    let machine = machine(setup.rounds)?;
+    let free = lock::free::measure(setup).context("start to exit")?;
+    let contended = lock::contended::commands(setup).context("commands that want one lock")?;
+    let in_process = lock::contended::in_process(setup).context("programs that want one lock")?;
+    let memory = lock::memory::measure(setup).context("memory")?;
+    Ok(Results {
+        locked: free.rows,
+        contended: contended.rows,
+        in_process: in_process.rows,
+        memory: memory.rows,
+        goals: [free.goals, contended.goals, in_process.goals, memory.goals].concat(),
+        missing: [free.missing, contended.missing].concat(),
         ..Results::of(machine)
     })
 }

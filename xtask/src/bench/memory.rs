@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::peers::Peer;
 use super::processes::{self, Entry};
 use super::results::{Bound, Goal, Memory};
 use super::setup::{Setup, silent, wait_until, wait_within};
@@ -15,16 +17,16 @@ use super::statistics::median;
 const RUNGS: [&str; 2] = ["cgroup", "guardian"];
 
 /// Rounds: memory hardly varies.
-const ROUNDS: u32 = 3;
+pub(super) const ROUNDS: u32 = 3;
 
-const STARTING: Duration = Duration::from_secs(20);
+pub(super) const STARTING: Duration = Duration::from_secs(20);
 const STOPPING: Duration = Duration::from_secs(20);
 
 /// The command that is run.
 const SLEEPER: &str = "sleep";
 
 /// A process by what it is called, and what it holds in KiB: resident, proportional.
-type Holding = (String, f64, f64);
+pub(super) type Holding = (String, f64, f64);
 
 pub(super) struct Found {
     pub(super) rows: Vec<Memory>,
@@ -45,7 +47,9 @@ pub(super) fn measure(setup: &Setup) -> Result<Found> {
                 "memory on the {rung} rung: round {} of {ROUNDS}",
                 round + 1
             ));
-            match held_once(setup, rung) {
+            let options = ["run", "-q", "--grace", "0s", "--containment", rung, "--"];
+            let peer = Peer::ward(rung, &setup.ward, options);
+            match held_once(setup, &peer, Ok) {
                 Ok(holdings) => rounds.push(holdings),
                 Err(error) => {
                     found
@@ -66,25 +70,18 @@ pub(super) fn measure(setup: &Setup) -> Result<Found> {
     Ok(found)
 }
 
-/// Runs a sleeper once and looks at those above it.
-fn held_once(setup: &Setup, rung: &str) -> Result<Vec<Holding>> {
-    let words: Vec<OsString> = [
-        setup.ward.as_os_str().to_owned(),
-        "run".into(),
-        "-q".into(),
-        "--grace".into(),
-        "0s".into(),
-        "--containment".into(),
-        rung.into(),
-        "--".into(),
-        SLEEPER.into(),
-        "300".into(),
-    ]
-    .into();
+/// Runs a sleeper once through `peer` and looks at those above it; what they hold is told to
+/// `meanwhile`, which may look further while the sleeper sleeps.
+pub(super) fn held_once<T>(
+    setup: &Setup,
+    peer: &Peer,
+    meanwhile: impl FnOnce(Vec<Holding>) -> Result<T>,
+) -> Result<T> {
+    let words = peer.words(&sleeper());
     let (mut child, group) = setup.in_own_group(|| silent(&words).spawn().context("starting"))?;
     let held = wait_until("the command runs", STARTING, || {
-        if let Some(status) = child.try_wait().context("looking after ward")? {
-            bail!("ward ended ({status})");
+        if let Some(status) = child.try_wait().context("looking after the wrapper")? {
+            bail!("{} ended ({status})", peer.name);
         }
         let pid = Pid::from_child(&child).as_raw_pid();
         Ok(at_rest(
@@ -98,14 +95,29 @@ fn held_once(setup: &Setup, rung: &str) -> Result<Vec<Holding>> {
             holdings.push(holding(other.pid, &other.name)?);
         }
         Ok(holdings)
-    });
-    // It may have ended already; then there is nobody to ask.
-    if child.try_wait().context("looking after ward")?.is_none() {
-        kill_process(Pid::from_child(&child), Signal::TERM).context("stopping ward")?;
-        wait_within(&mut child, STOPPING)?;
-    }
+    })
+    .and_then(meanwhile);
+    stop(&mut child)?;
     setup.clean(group)?;
     held
+}
+
+/// The command that is run, in words.
+pub(super) fn sleeper() -> Vec<OsString> {
+    vec![SLEEPER.into(), "300".into()]
+}
+
+/// Asks a wrapper to end, if it has not yet, and waits until it has.
+pub(super) fn stop(child: &mut Child) -> Result<()> {
+    if child
+        .try_wait()
+        .context("looking after the wrapper")?
+        .is_none()
+    {
+        kill_process(Pid::from_child(child), Signal::TERM).context("stopping the wrapper")?;
+        wait_within(child, STOPPING)?;
+    }
+    Ok(())
 }
 
 /// Our processes beside the front, once the sleeper sleeps and all of them wait.
@@ -116,7 +128,8 @@ fn at_rest(below: Vec<Entry>) -> Option<Vec<Entry>> {
     (!sleepers.is_empty() && sleepers.iter().all(rests) && ours.iter().all(rests)).then_some(ours)
 }
 
-fn holding(pid: i32, name: &str) -> Result<Holding> {
+/// What process `pid` holds.
+pub(super) fn holding(pid: i32, name: &str) -> Result<Holding> {
     let memory = processes::memory(pid).context("reading its memory")?;
     Ok((
         name.to_owned(),
@@ -126,7 +139,7 @@ fn holding(pid: i32, name: &str) -> Result<Holding> {
 }
 
 /// A row for each process, and the proportional memory of all of them in KiB.
-fn judge(rung: &'static str, rounds: &[Vec<Holding>]) -> (Vec<Memory>, Option<f64>) {
+pub(super) fn judge(wrapper: &str, rounds: &[Vec<Holding>]) -> (Vec<Memory>, Option<f64>) {
     let mut by_name: BTreeMap<&str, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
     for (name, resident, proportional) in rounds.iter().flatten() {
         let (all_resident, all_proportional) = by_name.entry(name).or_default();
@@ -137,7 +150,7 @@ fn judge(rung: &'static str, rounds: &[Vec<Holding>]) -> (Vec<Memory>, Option<f6
         .into_iter()
         .filter_map(|(name, (resident, proportional))| {
             Some(Memory {
-                rung,
+                wrapper: wrapper.to_owned(),
                 process: name.to_owned(),
                 resident_kib: median(&resident)?,
                 proportional_kib: median(&proportional)?,

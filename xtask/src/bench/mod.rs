@@ -6,6 +6,7 @@
 mod control;
 mod custody;
 mod latency;
+mod lock;
 mod measure;
 mod memory;
 mod peers;
@@ -31,6 +32,8 @@ pub(crate) enum Verb {
     Run(Effort),
     /// Measure `ward spawn`: from the call to a daemon that runs
     Spawn(Effort),
+    /// Measure `ward lock`: start, turns of several at one lock, in process too, and memory
+    Lock(Effort),
     /// Keep the measuring process and end everything below it (started by `run`)
     #[command(hide = true)]
     Keep(Plan),
@@ -58,6 +61,7 @@ pub(crate) struct Effort {
 enum What {
     Run,
     Spawn,
+    Lock,
 }
 
 /// What one of our processes tells the next.
@@ -95,6 +99,7 @@ impl Plan {
         let what = match self.what {
             What::Run => "run",
             What::Spawn => "spawn",
+            What::Lock => "lock",
         };
         pair("--what", Some(what.into()));
         pair("--rounds", self.effort.rounds.map(|n| n.to_string().into()));
@@ -114,6 +119,7 @@ pub(crate) fn main(verb: Verb) -> Result<()> {
     match verb {
         Verb::Run(effort) => begin(What::Run, effort),
         Verb::Spawn(effort) => begin(What::Spawn, effort),
+        Verb::Lock(effort) => begin(What::Lock, effort),
         Verb::Keep(plan) => custody::keep(plan),
         Verb::Measure(plan) => measure::measure(&plan),
     }
@@ -123,10 +129,12 @@ fn begin(what: What, effort: Effort) -> Result<()> {
     // One by one: built together, the two would share the features of what they share,
     // and the ward that is measured would not be the ward that is shipped.
     let ward = cargo::build("ward", &["--release", "--package", "ward"])?;
-    let load = cargo::build(
-        "bench-load",
-        &["--release", "--package", "xtask", "--bin", "bench-load"],
-    )?;
+    // Where locks are called in process, the load is the lock's: nothing of ours uses the product.
+    let (load, of) = match what {
+        What::Run | What::Spawn => ("bench-load", ["--package", "xtask", "--bin"]),
+        What::Lock => ("lock-load", ["--package", "ward-lock", "--example"]),
+    };
+    let load = cargo::build(load, &[&["--release"], &of[..], &[load]].concat())?;
     custody::front(&Plan {
         effort,
         what,
@@ -156,7 +164,7 @@ mod tests {
                 quick: true,
                 json: Some("out file.json".into()),
             },
-            what: What::Spawn,
+            what: What::Lock,
             ward: "/a/ward".into(),
             load: "/a/load".into(),
             work: Some("/tmp/w".into()),

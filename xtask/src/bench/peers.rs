@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Somebody who runs a command for somebody.
 pub(super) struct Peer {
@@ -22,6 +22,17 @@ impl Peer {
             prefix,
             shell_tail: None,
         }
+    }
+
+    /// Ward, as itself: its words come before the command.
+    pub(super) fn ward(
+        name: &str,
+        ward: &Path,
+        words: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Self {
+        let mut prefix = vec![ward.into()];
+        prefix.extend(words.into_iter().map(Into::into));
+        Self::new(name, prefix)
     }
 
     /// The words that make this peer run `command`.
@@ -44,7 +55,8 @@ impl Peer {
     }
 }
 
-/// The peers that are installed, and the names of those that are not.
+/// The peers that are installed, and those that are not.
+#[derive(Default)]
 pub(super) struct Peers {
     pub(super) here: Vec<Peer>,
     pub(super) missing: Vec<String>,
@@ -54,10 +66,7 @@ impl Peers {
     /// Looks for each of `wanted`: its name, and the words before the command. The first word
     /// is looked up on the path; `sh` takes the command as text, with its last word behind it.
     pub(super) fn find(wanted: &[(&str, &[&'static str])]) -> Self {
-        let mut found = Self {
-            here: Vec::new(),
-            missing: Vec::new(),
-        };
+        let mut found = Self::default();
         for (name, words) in wanted {
             match which(words[0]) {
                 None => found.missing.push((*name).to_owned()),
@@ -78,12 +87,30 @@ impl Peers {
         }
         found
     }
+
+    /// Looks for one more, that takes the command as its last arguments: its words, and where
+    /// Debian has it.
+    pub(super) fn look_for(&mut self, name: &str, words: &[OsString], package: &str) {
+        let Some((program, arguments)) = words.split_first() else {
+            return;
+        };
+        match which(program) {
+            None => self.missing.push(format!(
+                "{name}: there is no `{}` here ({package})",
+                program.display()
+            )),
+            Some(program) => {
+                let prefix = [&[program.into_os_string()], arguments].concat();
+                self.here.push(Peer::new(name, prefix));
+            }
+        }
+    }
 }
 
 /// Where a program is, by the path.
-pub(super) fn which(program: &str) -> Option<PathBuf> {
+pub(super) fn which(program: impl AsRef<Path>) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?)
-        .map(|directory| directory.join(program))
+        .map(|directory| directory.join(&program))
         .find(|candidate| {
             rustix::fs::access(candidate, rustix::fs::Access::EXEC_OK).is_ok()
                 && candidate.is_file()
@@ -100,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_command_is_put_behind_the_words_of_its_wrapper() {
-        let peer = Peer::new("ward", vec!["/bin/ward".into(), "run".into(), "--".into()]);
+        let peer = Peer::ward("ward", Path::new("/bin/ward"), ["run", "--"]);
         assert_eq!(
             peer.words(&command()),
             ["/bin/ward", "run", "--", "/bin/tree", "7"]
@@ -123,5 +150,14 @@ mod tests {
         ]);
         assert_eq!(peers.missing, ["gone"]);
         assert_eq!(peers.here.len(), 1);
+        let mut peers = Peers::default();
+        let words = ["no-such-program-here".into(), "FILE".into()];
+        peers.look_for("gone FILE", &words, "package gone-utils");
+        assert!(peers.missing[0].ends_with("`no-such-program-here` here (package gone-utils)"));
+        peers.look_for("sh", &["sh".into(), "-c".into()], "");
+        assert_eq!(
+            peers.here[0].words(&command())[1..],
+            ["-c", "/bin/tree", "7"]
+        );
     }
 }

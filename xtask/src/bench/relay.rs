@@ -116,26 +116,19 @@ pub(super) fn measure(setup: &mut Setup) -> Result<Found> {
                 failed: None,
             })
             .collect();
-        setup.wait_for_calm();
-        for round in 0..setup.rounds {
-            setup.progress(&format!(
-                "relay of {block} B writes: round {} of {}",
-                round + 1,
-                setup.rounds
-            ));
-            for at in setup.shuffle.order(all.len()) {
-                let series = &mut all[at];
-                if series.failed.is_some() {
-                    continue;
-                }
-                let (passage, group) = relayed(setup, series, block, megabytes)?;
-                setup.clean(group)?;
-                match passage.and_then(|passage| arrived(setup, series.sink, &passage)) {
-                    Ok(sample) => series.samples.push(sample),
-                    Err(error) => series.failed = Some(format!("{error:#}")),
-                }
+        let what = format!("relay of {block} B writes");
+        setup.in_turn(&what, setup.rounds, &mut all, |setup, series| {
+            if series.failed.is_some() {
+                return Ok(());
             }
-        }
+            let (passage, group) = relayed(setup, series, block, megabytes)?;
+            setup.clean(group)?;
+            match passage.and_then(|passage| arrived(setup, series.sink, &passage)) {
+                Ok(sample) => series.samples.push(sample),
+                Err(error) => series.failed = Some(format!("{error:#}")),
+            }
+            Ok(())
+        })?;
         judge(&all, block, &mut found);
     }
     Ok(found)

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::setup::CALM;
-use super::statistics::Summary;
+use super::statistics::{Sampled, Summary, ratio_between};
 use super::table::{Table, figure};
 
 /// All that a run found.
@@ -15,6 +15,12 @@ pub(super) struct Results {
     pub(super) spawned: Vec<Latency>,
     /// From the call to its return.
     pub(super) returned: Vec<Latency>,
+    /// `true` under a lock that is free.
+    pub(super) locked: Vec<Latency>,
+    /// Commands that want one lock.
+    pub(super) contended: Vec<Contended>,
+    /// Programs that want one lock, and have nothing to do under it.
+    pub(super) in_process: Vec<Contended>,
     pub(super) relay: Vec<Relay>,
     pub(super) stop: Vec<Stop>,
     pub(super) memory: Vec<Memory>,
@@ -40,6 +46,45 @@ pub(super) struct Latency {
     pub(super) microseconds: Summary,
     /// Of the first of its kind (the bare command, the plainest peer), within each round.
     pub(super) of_bare: Option<f64>,
+}
+
+impl Latency {
+    /// A row for each of `all`, fastest first, beside the one of them that is called `first`.
+    pub(super) fn rows(all: &Sampled, first: &str) -> Vec<Self> {
+        let mut rows: Vec<Self> = all
+            .iter()
+            .filter_map(|(name, rounds)| {
+                Some(Self {
+                    name: (*name).to_owned(),
+                    microseconds: rounds.summary()?,
+                    of_bare: ratio_between(all, name, first),
+                })
+            })
+            .collect();
+        rows.sort_by(|a, b| a.microseconds.p50.total_cmp(&b.microseconds.p50));
+        rows
+    }
+}
+
+/// Several who take turns at one lock.
+#[derive(Serialize)]
+pub(super) struct Contended {
+    pub(super) contenders: usize,
+    pub(super) name: String,
+    /// Turns of all of them.
+    pub(super) per_second: Summary,
+    /// Of as many through flock, within each round.
+    pub(super) of_flock: Option<f64>,
+    /// The turns in a round of who had the fewest, and of who had the most.
+    pub(super) fewest: f64,
+    pub(super) most: f64,
+}
+
+impl Contended {
+    /// How long one turn takes.
+    pub(super) fn microseconds(&self) -> f64 {
+        1e6 / self.per_second.p50
+    }
 }
 
 /// A producer's output through something into something.
@@ -71,10 +116,10 @@ pub(super) struct Stop {
     pub(super) hung: usize,
 }
 
-/// What our processes hold while a command runs.
+/// What a wrapper's own processes hold while a command runs.
 #[derive(Serialize)]
 pub(super) struct Memory {
-    pub(super) rung: &'static str,
+    pub(super) wrapper: String,
     pub(super) process: String,
     pub(super) resident_kib: f64,
     pub(super) proportional_kib: f64,
@@ -139,6 +184,31 @@ fn latency_table(title: &str, of: &str, rows: &[Latency]) -> Option<String> {
     (!rows.is_empty()).then(|| table.text())
 }
 
+fn contended_table(title: &str, rows: &[Contended]) -> Option<String> {
+    let heads = [
+        "contenders, through",
+        "p10",
+        "p50",
+        "p90",
+        "µs each",
+        "× flock",
+        "turns of each",
+    ];
+    let mut table = Table::new(title, &heads);
+    for row in rows {
+        table.row(vec![
+            format!("{} {}", row.contenders, row.name),
+            figure(Some(row.per_second.p10)),
+            figure(Some(row.per_second.p50)),
+            figure(Some(row.per_second.p90)),
+            figure(Some(row.microseconds())),
+            figure(row.of_flock),
+            format!("{:.0}..{:.0}", row.fewest, row.most),
+        ]);
+    }
+    (!rows.is_empty()).then(|| table.text())
+}
+
 impl Results {
     /// Nothing found yet.
     pub(super) fn of(machine: Machine) -> Self {
@@ -147,6 +217,9 @@ impl Results {
             latency: Vec::new(),
             spawned: Vec::new(),
             returned: Vec::new(),
+            locked: Vec::new(),
+            contended: Vec::new(),
+            in_process: Vec::new(),
             relay: Vec::new(),
             stop: Vec::new(),
             memory: Vec::new(),
@@ -179,6 +252,19 @@ impl Results {
             "CALL TO ITS RETURN, µs (only ward waits until the daemon runs)",
             "× daemonize",
             &self.returned,
+        ));
+        parts.extend(latency_table(
+            "START TO EXIT of `true` under a lock that is free, µs",
+            "× flock",
+            &self.locked,
+        ));
+        parts.extend(contended_table(
+            "ONE LOCK, WANTED BY SEVERAL who run `true` under it, turns per second",
+            &self.contended,
+        ));
+        parts.extend(contended_table(
+            "ONE LOCK, IN PROCESS, locked and unlocked by several at once, turns per second",
+            &self.in_process,
         ));
         parts.extend(self.relay_table());
         parts.extend(self.stop_table());
@@ -245,11 +331,11 @@ impl Results {
     fn memory_table(&self) -> Option<String> {
         let mut table = Table::new(
             "MEMORY while `sleep` runs, KiB",
-            &["rung, process", "Rss", "Pss"],
+            &["wrapper, process", "Rss", "Pss"],
         );
         for row in &self.memory {
             table.row(vec![
-                format!("{} {}", row.rung, row.process),
+                format!("{}, {}", row.wrapper, row.process),
                 format!("{:.0}", row.resident_kib),
                 format!("{:.0}", row.proportional_kib),
             ]);
@@ -285,7 +371,20 @@ fn calm(busy: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::statistics::Rounds;
     use super::*;
+
+    #[test]
+    fn rows_come_fastest_first_with_their_ratio_to_the_plainest() {
+        let mut both = [Rounds::default(), Rounds::default()];
+        for (slow, bare) in [(40.0, 10.0), (80.0, 20.0)] {
+            both[0].push(vec![slow]);
+            both[1].push(vec![bare]);
+        }
+        let rows = Latency::rows(&[("slow", &both[0]), ("bare", &both[1])], "bare");
+        assert_eq!(rows[0].name, "bare");
+        assert_eq!(rows[1].of_bare, Some(4.0));
+    }
 
     #[test]
     fn a_goal_is_passed_failed_or_not_measured() {

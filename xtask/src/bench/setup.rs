@@ -37,7 +37,7 @@ pub(super) struct Setup {
     pub(super) work: PathBuf,
     pub(super) rounds: u32,
     pub(super) quick: bool,
-    pub(super) shuffle: Shuffle,
+    shuffle: Shuffle,
     /// The control group of the whole run, and the one inside it that we are in.
     groups: Option<(Group, Group)>,
     shows_progress: bool,
@@ -93,6 +93,28 @@ impl Setup {
         {
             self.progress("waiting for a calm machine");
         }
+    }
+
+    /// Measures each of `all` once in each round, every round in another order: what drifts
+    /// meanwhile, and whoever came just before, is the same for all.
+    pub(super) fn in_turn<T>(
+        &mut self,
+        what: &str,
+        rounds: u32,
+        all: &mut [T],
+        mut once: impl FnMut(&Self, &mut T) -> Result<()>,
+    ) -> Result<()> {
+        self.wait_for_calm();
+        let count = all.len();
+        for round in 1..=rounds {
+            for (turn, at) in (1..).zip(self.shuffle.order(count)) {
+                self.progress(&format!(
+                    "{what}: round {round} of {rounds}, {turn} of {count}"
+                ));
+                once(self, &mut all[at])?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes a control group that `start` runs in, and leaves it again; what was started stays

@@ -16,7 +16,7 @@ use rustix::fs::{FileType, Mode, mknodat};
 use super::peers::{Peer, Peers};
 use super::results::{Bound, Goal, Latency};
 use super::setup::{Setup, silent};
-use super::statistics::{Summary, median, ratio};
+use super::statistics::{Rounds, ratio_between};
 
 const DAEMONIZE: &str = "daemonize";
 const WARD: &str = "ward spawn --";
@@ -40,12 +40,12 @@ pub(super) struct Found {
     pub(super) missing: Vec<String>,
 }
 
-/// A peer, its words, and its samples in µs, round by round.
+/// A peer, its words, and its samples in µs.
 struct Series {
     name: String,
     words: Vec<OsString>,
-    running: Vec<Vec<f64>>,
-    returned: Vec<Vec<f64>>,
+    running: Rounds,
+    returned: Rounds,
 }
 
 pub(super) fn measure(setup: &mut Setup) -> Result<Found> {
@@ -77,11 +77,7 @@ pub(super) fn measure(setup: &mut Setup) -> Result<Found> {
             &["sh", "-c", ">/dev/null 2>&1 </dev/null &"],
         ),
     ]);
-    let ward = |name: &str, words: &[&str]| {
-        let mut prefix = vec![setup.ward.clone().into_os_string()];
-        prefix.extend(words.iter().map(OsString::from));
-        Peer::new(name, prefix)
-    };
+    let ward = |name, words: &[&str]| Peer::ward(name, &setup.ward, words);
     peers.here.extend([
         ward(WARD, &["spawn", "-q", "--"]),
         ward(
@@ -104,37 +100,43 @@ pub(super) fn measure(setup: &mut Setup) -> Result<Found> {
             Series {
                 name: peer.name.clone(),
                 words,
-                running: Vec::new(),
-                returned: Vec::new(),
+                running: Rounds::default(),
+                returned: Rounds::default(),
             }
         })
         .collect();
 
-    setup.wait_for_calm();
-    for round in 0..setup.rounds {
-        setup.progress(&format!("daemons: round {} of {}", round + 1, setup.rounds));
-        for at in setup.shuffle.order(series.len()) {
-            // A record that grows from round to round would be measured too.
-            let state = setup.work.join("state");
-            let mut running = Vec::new();
-            let mut returned = Vec::new();
-            for _ in 0..STARTS {
-                let (until_running, until_return) =
-                    start(&series[at].words, &state, &mut arrivals)?;
-                running.push(until_running);
-                returned.push(until_return);
-            }
-            series[at].running.push(running);
-            series[at].returned.push(returned);
-            setup.clean(None)?;
-            let _ = fs::remove_dir_all(&state);
+    setup.in_turn("daemons", setup.rounds, &mut series, |setup, series| {
+        // A record that grows from round to round would be measured too.
+        let state = setup.work.join("state");
+        let mut running = Vec::new();
+        let mut returned = Vec::new();
+        for _ in 0..STARTS {
+            let (until_running, until_return) = start(&series.words, &state, &mut arrivals)?;
+            running.push(until_running);
+            returned.push(until_return);
         }
-    }
-    let samples = |pick: fn(&Series) -> &Vec<Vec<f64>>| rows(&series, pick);
+        series.running.push(running);
+        series.returned.push(returned);
+        setup.clean(None)?;
+        let _ = fs::remove_dir_all(&state);
+        Ok(())
+    })?;
+    let sampled = |pick: fn(&Series) -> &Rounds| -> Vec<(&str, &Rounds)> {
+        series
+            .iter()
+            .map(|series| (series.name.as_str(), pick(series)))
+            .collect()
+    };
+    let running = sampled(|series| &series.running);
     Ok(Found {
-        running: samples(|series| &series.running),
-        returned: samples(|series| &series.returned),
-        goals: vec![goal(&series)],
+        running: Latency::rows(&running, DAEMONIZE),
+        returned: Latency::rows(&sampled(|series| &series.returned), DAEMONIZE),
+        goals: vec![Goal {
+            what: "call to running: ward spawn, of daemonize".to_owned(),
+            value: ratio_between(&running, WARD, DAEMONIZE),
+            bound: Bound::AtMost(2.0),
+        }],
         missing: peers.missing,
     })
 }
@@ -184,64 +186,4 @@ fn start(words: &[OsString], state: &Path, arrivals: &mut File) -> Result<(f64, 
     ensure!(status.success(), "{} failed ({status})", words[0].display());
     let micros = |time: Option<Duration>| time.unwrap_or_default().as_secs_f64() * 1e6;
     Ok((micros(running), micros(returned)))
-}
-
-fn medians(rounds: &[Vec<f64>]) -> Vec<f64> {
-    rounds.iter().filter_map(|round| median(round)).collect()
-}
-
-fn rows(series: &[Series], pick: fn(&Series) -> &Vec<Vec<f64>>) -> Vec<Latency> {
-    let of = series
-        .iter()
-        .find(|series| series.name == DAEMONIZE)
-        .map(|series| medians(pick(series)))
-        .unwrap_or_default();
-    let mut rows: Vec<Latency> = series
-        .iter()
-        .filter_map(|series| {
-            Some(Latency {
-                name: series.name.clone(),
-                microseconds: Summary::of(&pick(series).concat())?,
-                of_bare: ratio(&medians(pick(series)), &of),
-            })
-        })
-        .collect();
-    rows.sort_by(|a, b| a.microseconds.p50.total_cmp(&b.microseconds.p50));
-    rows
-}
-
-fn goal(series: &[Series]) -> Goal {
-    let of = |name: &str| {
-        series
-            .iter()
-            .find(|series| series.name == name)
-            .map(|series| medians(&series.running))
-            .unwrap_or_default()
-    };
-    Goal {
-        what: "call to running: ward spawn, of daemonize".to_owned(),
-        value: ratio(&of(WARD), &of(DAEMONIZE)),
-        bound: Bound::AtMost(2.0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_goal_is_a_ratio_within_rounds() {
-        let series = |name: &str, rounds: &[f64]| Series {
-            name: name.to_owned(),
-            words: Vec::new(),
-            running: rounds.iter().map(|sample| vec![*sample]).collect(),
-            returned: Vec::new(),
-        };
-        let both = [
-            series(WARD, &[30.0, 60.0]),
-            series(DAEMONIZE, &[20.0, 40.0]),
-        ];
-        assert_eq!(goal(&both).value, Some(1.5));
-        assert_eq!(goal(&both[..1]).value, None);
-    }
 }

@@ -54,6 +54,40 @@ pub(super) fn ratio(ours: &[f64], theirs: &[f64]) -> Option<f64> {
     median(&ratios)
 }
 
+/// What was sampled of one contestant, round by round.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rounds(Vec<Vec<f64>>);
+
+impl Rounds {
+    /// Adds the samples of the next round.
+    pub(super) fn push(&mut self, samples: Vec<f64>) {
+        self.0.push(samples);
+    }
+
+    /// Of all samples; `None` of nothing.
+    pub(super) fn summary(&self) -> Option<Summary> {
+        Summary::of(&self.0.concat())
+    }
+
+    fn medians(&self) -> Vec<f64> {
+        self.0.iter().filter_map(|round| median(round)).collect()
+    }
+
+    /// As [`ratio`], of the medians of each round.
+    pub(super) fn ratio_to(&self, theirs: &Self) -> Option<f64> {
+        ratio(&self.medians(), &theirs.medians())
+    }
+}
+
+/// Contestants by name, with what was sampled of them in the same rounds.
+pub(super) type Sampled<'a> = [(&'a str, &'a Rounds)];
+
+/// The ratio between two of them; `None` if one is missing.
+pub(super) fn ratio_between(all: &Sampled, ours: &str, theirs: &str) -> Option<f64> {
+    let of = |wanted: &str| all.iter().find(|(name, _)| *name == wanted);
+    of(ours)?.1.ratio_to(of(theirs)?.1)
+}
+
 /// An order that is another one each round, so that no neighbour is always the same.
 pub(super) struct Shuffle(u64);
 
@@ -111,6 +145,16 @@ mod tests {
         assert_eq!(ratio(&[2.0, 4.0, 8.0], &[1.0, 2.0, 4.0]), Some(2.0));
         assert_eq!(ratio(&[1.0, 5.0], &[0.0, 2.0]), Some(2.5));
         assert_eq!(ratio(&[], &[]), None);
+    }
+
+    #[test]
+    fn a_ratio_between_contestants_is_of_the_medians_of_their_rounds() {
+        let of = |rounds: &[&[f64]]| Rounds(rounds.iter().map(|round| round.to_vec()).collect());
+        let (ours, theirs) = (of(&[&[30.0], &[60.0]]), of(&[&[20.0], &[1.0, 40.0, 99.0]]));
+        let both = [("ours", &ours), ("theirs", &theirs)];
+        assert_eq!(ratio_between(&both, "ours", "theirs"), Some(1.5));
+        assert_eq!(ratio_between(&both[..1], "ours", "theirs"), None);
+        assert_eq!(theirs.summary().map(|summary| summary.count), Some(4));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The end of trees: ward and its peers against the kernel's own mechanism.
 
-use std::ffi::OsString;
 use std::fs;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -79,37 +78,25 @@ pub(super) fn measure(setup: &mut Setup) -> Result<Found> {
             continue;
         }
         let mut all = contestants(setup, size);
-        setup.wait_for_calm();
-        let rounds = setup.rounds.min(most);
-        for round in 0..rounds {
-            for at in setup.shuffle.order(all.len()) {
-                let series = &mut all[at];
-                if series.failed.is_some() {
-                    continue;
-                }
-                setup.progress(&format!(
-                    "stop of {size} processes: round {} of {rounds}: {}",
-                    round + 1,
-                    series.name
-                ));
-                match stop_once(setup, series.peer.as_ref(), size)? {
-                    Ok(stopped) => series.stops.push(stopped),
-                    Err(error) => series.failed = Some(format!("{error:#}")),
-                }
+        let what = format!("stop of {size} processes");
+        setup.in_turn(&what, setup.rounds.min(most), &mut all, |setup, series| {
+            if series.failed.is_some() {
+                return Ok(());
             }
-        }
+            match stop_once(setup, series.peer.as_ref(), size)? {
+                Ok(stopped) => series.stops.push(stopped),
+                Err(error) => series.failed = Some(format!("{error:#}")),
+            }
+            Ok(())
+        })?;
         judge(&all, size, &mut found);
     }
     Ok(found)
 }
 
 fn contestants(setup: &Setup, size: u64) -> Vec<Series> {
-    let ward = |name: &str, options: &[&str]| {
-        let mut prefix: Vec<OsString> = vec![setup.ward.clone().into(), "run".into()];
-        prefix.extend(options.iter().map(OsString::from));
-        Peer::new(name, prefix)
-    };
-    let grace = ["-q", "--grace", "0s"];
+    let ward = |name, words: &[&str]| Peer::ward(name, &setup.ward, words);
+    let grace = ["run", "-q", "--grace", "0s"];
     let mut peers = vec![
         ward(WARD, &[&grace[..], &["--"]].concat()),
         ward(

@@ -11,7 +11,7 @@ use ward_model::signal::Signal;
 
 use super::surroundings::SurroundingsArgs;
 
-const RUN_ABOUT: &str = "\
+pub(super) const RUN_ABOUT: &str = "\
 Run a command, with everything that it starts, in custody.
 
 Every process that the command starts belongs to the run, however it detaches itself. Output is \
@@ -19,13 +19,14 @@ relayed byte for byte. A stop (TERM, INT, HUP or QUIT sent to ward, or a limit) 
 once, waits for their clean-up, and kills what is left. What outlives the command is named, told \
 and ended too, unless it was detached on purpose.";
 
-const RUN_EXAMPLES: &str = "\
+pub(super) const RUN_EXAMPLES: &str = "\
 Examples:
   ward run -- make -j4                              a build step that leaves nothing behind
   ward run --timeout 30m --idle-timeout 5m -- make check
   ward run --shell 'trap \"rm -rf tmp\" EXIT; make'   as Jenkins runs it; the trap runs on a stop too
   ward run --script ci/build.sh --report run.json   what ended it, who was killed, what it cost
   ward run --user build --memory-max 2G -- npm test
+  ward run --lock deploy --lock db=shared -- ./deploy   while both locks are held
   BUILD_ID=dontKillMe in front of a daemon that the command starts lets it stay.
 
 Exit status:
@@ -33,11 +34,13 @@ Exit status:
   limit ran out; 125 when ward itself failed; 126 when the command cannot be executed; 127 when it
   was not found; 2 for a mistake on the command line.";
 
-#[derive(Debug, Clone, Args)]
-#[command(long_about = RUN_ABOUT, after_help = RUN_EXAMPLES, override_usage = "\
+pub(super) const USAGE: &str = "\
 ward run [OPTIONS] [--] COMMAND [ARG]...
        ward run [OPTIONS] --script FILE [ARG]...
-       ward run [OPTIONS] --shell TEXT [ARG]...")]
+       ward run [OPTIONS] --shell TEXT [ARG]...";
+
+#[derive(Debug, Clone, Args)]
+#[command(long_about = RUN_ABOUT, after_help = RUN_EXAMPLES, override_usage = USAGE)]
 pub(crate) struct RunArgs {
     /// The command and its arguments; with --script or --shell, the script's arguments
     #[arg(trailing_var_arg = true, value_name = "COMMAND",

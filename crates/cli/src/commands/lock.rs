@@ -1,52 +1,212 @@
-//! `ward lock`: a command in custody, while a lock is held; and `ward locks`.
+//! `ward lock`, and `ward run --lock`: a command in custody, while locks are held.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
 
+use ward_engine::holders;
+use ward_engine::ledger::Origin;
 use ward_engine::locks::{FIRST_DESCRIPTOR, Locks, Until};
 use ward_engine::runs;
-use ward_lock::{Listed, LockError, Order, Patience, Record, Waiting};
-use ward_model::lock::{Mode, Shape, Standing};
+use ward_lock::{Crowd, Directory, Gives, Held, Patience, Record, Request, Waiting, Wanted};
+use ward_model::exit_code;
+use ward_model::lock::{Mode, Turn};
+use ward_model::spec::Spec;
 
-use super::{run as in_custody, say};
-use crate::args::{Hold, LockArgs, LocksArgs};
+use super::{lock_words, run as in_custody, say};
+use crate::args::{Hold, LockArgs, LockedRunArgs, RunArgs};
 use crate::failure::Failure;
 
-/// What a command is told of its locks.
+/// What a command is told of its locks; of several, separated by commas.
 const NAME: &str = "WARD_LOCK_NAME";
 const MODE: &str = "WARD_LOCK_MODE";
+const ELEMENT: &str = "WARD_LOCK_ELEMENT";
 const TOKEN: &str = "WARD_LOCK_TOKEN";
 const DESCRIPTOR: &str = "WARD_LOCK_FD";
 /// Every lock that is held above, `NAME:TOKEN` separated by commas: to wait for one of them would
 /// be to wait for ever.
 const HELD: &str = "WARD_LOCKS_HELD";
 
-/// Waits for the lock, and runs the command.
+/// Waits for the locks, and runs the command.
 pub(crate) fn run(arguments: LockArgs) -> Result<ExitCode, Failure> {
-    let directory = ward_lock::locate(arguments.lock_dir.as_deref())?;
-    let conflict = arguments.conflict_exit_code;
-    let quiet = arguments.run.quiet;
-    let report = arguments.run.report.clone();
-    let mode = match (arguments.mode, arguments.shared) {
-        (Some(mode), _) => mode,
-        (None, true) => Mode::PR,
-        (None, false) => Mode::EX,
+    let request = Request {
+        priority: arguments.priority,
+        turn: match (arguments.newest_first, arguments.first_fit) {
+            (true, _) => Turn::NewestFirst,
+            (false, true) => Turn::FirstFit,
+            (false, false) => Turn::InOrder,
+        },
+        crowd: match (arguments.skip_if_queued, arguments.replace_pending) {
+            (true, _) => Crowd::SkipIfQueued,
+            (false, true) => Crowd::ReplacePending,
+            (false, false) => Crowd::Join,
+        },
+        why: arguments.why.clone(),
+        reentrant: arguments.reentrant,
+        ..Request::new(wanted(&arguments)?)
     };
-    let patience = match (arguments.no_wait, arguments.wait) {
-        (true, _) => Patience::None,
-        (false, Some(time)) => Patience::For(time),
-        (false, None) => Patience::Never,
+    let wait = Wait {
+        directory: Directory::open(arguments.place.lock_dir.as_deref())?,
+        patience: patience(arguments.no_wait, arguments.wait),
+        conflict: arguments.conflict_exit_code,
+        cancel_running: arguments.cancel_running,
+        quiet: arguments.run.quiet,
+        status: Status::open(arguments.status_fd)?,
     };
+    if arguments.exec {
+        return become_it(&arguments.run, request, wait);
+    }
     let until = match arguments.hold {
         Hold::Command => Until::Command,
         Hold::Tree => Until::Tree,
     };
-    // Whatever is wrong with the command is told before anybody waits for it.
-    let spec = in_custody::spec(arguments.run.clone())?;
-    if spec.keep_fds.contains(&FIRST_DESCRIPTOR) {
+    let adjust = |spec: &mut Spec| {
+        spec.deaf_to.clone_from(&arguments.ignore_signal);
+        if let Some(limit) = arguments.max_hold.filter(|limit| !limit.is_zero()) {
+            spec.policy.timeout = Some(limit);
+        }
+    };
+    hold_and_run(arguments.run, request, wait, until, &adjust)
+}
+
+/// `ward run`, with the locks that it is to hold.
+pub(crate) fn run_with_locks(arguments: LockedRunArgs) -> Result<ExitCode, Failure> {
+    if arguments.lock.is_empty() {
+        return in_custody::run(arguments.run);
+    }
+    let request = Request {
+        why: arguments.lock_why,
+        ..Request::new(lock_words::parse(&arguments.lock.join(","))?)
+    };
+    let wait = Wait {
+        directory: Directory::open(arguments.lock_dir.as_deref())?,
+        patience: patience(false, arguments.lock_wait),
+        conflict: exit_code::TAKEN,
+        cancel_running: false,
+        quiet: arguments.run.quiet,
+        status: Status::open(None)?,
+    };
+    hold_and_run(arguments.run, request, wait, Until::Command, &|_| {})
+}
+
+pub(super) fn patience(no_wait: bool, wait: Option<Duration>) -> Patience {
+    match (no_wait, wait) {
+        (true, _) => Patience::None,
+        (false, Some(time)) if time.is_zero() => Patience::None,
+        (false, Some(time)) => Patience::For(time),
+        (false, None) => Patience::Never,
+    }
+}
+
+/// The locks, as the options say.
+fn wanted(arguments: &LockArgs) -> Result<Vec<Wanted>, Failure> {
+    let mut wanted = lock_words::parse(&arguments.name)?;
+    let gives = if arguments.sequence {
+        Gives::Sequence {
+            transactional: arguments.transactional,
+        }
+    } else if let Some(format) = arguments.timestamp.clone() {
+        Gives::Timestamp { format }
+    } else {
+        Gives::Nothing
+    };
+    let mode = arguments.mode.or(arguments.shared.then_some(Mode::PR));
+    let has_options = mode.is_some()
+        || arguments.exclusive
+        || arguments.slots.is_some()
+        || arguments.take.is_some()
+        || !arguments.pool.is_empty()
+        || gives != Gives::Nothing;
+    if !has_options {
+        return Ok(wanted);
+    }
+    if wanted.len() > 1 || arguments.name.contains('=') {
         return Err(Failure::usage(
-            format!("descriptor {FIRST_DESCRIPTOR} is the lock's in the command"),
+            format!("`{}` says itself how it is wanted", arguments.name),
+            "leave --mode, --shared, --exclusive, --slots, --take, --pool, --sequence and --timestamp \
+             out, or name one lock alone",
+        ));
+    }
+    let Some(one) = wanted.pop() else {
+        return Ok(wanted);
+    };
+    let one = match (arguments.slots, arguments.take, arguments.pool.is_empty()) {
+        (Some(slots), take, _) => one.slots(take.unwrap_or(1), slots)?,
+        (None, take, false) => one.things(take.unwrap_or(1), arguments.pool.clone())?,
+        (None, Some(_), true) => {
+            return Err(Failure::usage(
+                "--take is about slots or things, and there are none",
+                "give --slots or --pool too",
+            ));
+        }
+        (None, None, true) => one,
+    };
+    let one = mode.map_or(one.clone(), |mode| one.mode(mode));
+    Ok(vec![one.giving(gives)])
+}
+
+/// How locks are waited for.
+struct Wait {
+    directory: Directory,
+    patience: Patience,
+    /// The exit status if they are not got.
+    conflict: u8,
+    cancel_running: bool,
+    quiet: bool,
+    status: Status,
+}
+
+impl Wait {
+    fn acquire(&mut self, request: &Request) -> Result<Vec<Held>, Failure> {
+        let mut progress = Progress::new(self.quiet);
+        let mut told: Vec<u64> = Vec::new();
+        let (status, cancel) = (&mut self.status, self.cancel_running);
+        let mut tell = |waiting: &Waiting| {
+            // The holder may be one of a tree that stands still because nobody is left to thaw it.
+            runs::thaw_orphans();
+            if cancel {
+                for holder in &waiting.holders {
+                    if !told.contains(&holder.ticket) && holders::tell_to_stop(holder, None) {
+                        told.push(holder.ticket);
+                    }
+                }
+            }
+            status.waiting(waiting);
+            progress.show(waiting);
+        };
+        let got = self
+            .directory
+            .acquire(request, self.patience, Some(&mut tell));
+        progress.clear();
+        got.map_err(|error| {
+            self.status.refused(&error);
+            let busy = error.is_busy();
+            let failure = Failure::from(error);
+            if busy {
+                failure.with_status(self.conflict)
+            } else {
+                failure
+            }
+        })
+    }
+}
+
+fn hold_and_run(
+    arguments: RunArgs,
+    mut request: Request,
+    mut wait: Wait,
+    until: Until,
+    adjust: &dyn Fn(&mut Spec),
+) -> Result<ExitCode, Failure> {
+    let report = arguments.report.clone();
+    // Whatever is wrong with the command is told before anybody waits for it.
+    let spec = in_custody::spec(arguments.clone())?;
+    let ours = FIRST_DESCRIPTOR..FIRST_DESCRIPTOR + i32::try_from(request.locks.len()).unwrap_or(1);
+    if let Some(taken) = spec.keep_fds.iter().find(|fd| ours.contains(fd)) {
+        return Err(Failure::usage(
+            format!("descriptor {taken} is a lock's in the command"),
             "pass yours on under another number",
         ));
     }
@@ -55,54 +215,90 @@ pub(crate) fn run(arguments: LockArgs) -> Result<ExitCode, Failure> {
     if let Some(made) = &spec.remove_at_end {
         let _ = std::fs::remove_file(made);
     }
-    let words: Vec<_> = spec
-        .command
-        .iter()
-        .map(|word| word.to_string_lossy())
-        .collect();
-    let order = Order {
-        name: arguments.name,
-        mode,
-        slots: arguments.slots,
-        take: arguments.take,
-        command: spec.title.clone().unwrap_or_else(|| words.join(" ")),
-        why: arguments.why,
-        held_above: held_above(),
-    };
-    let mut progress = Progress::new(&order.name, quiet);
-    let got = order.acquire_in(&directory, patience, &mut |waiting| {
-        // The holder may be one of a tree that stands still because nobody is left to thaw it.
-        runs::thaw_orphans();
-        progress.show(waiting);
-    });
-    progress.clear();
-    let held = match got {
-        Ok(held) => held,
-        Err(error @ LockError::Busy { .. }) => {
-            return Err(Failure::from(error).with_status(conflict));
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let title = spec.title.clone();
+    complete(&mut request, title, &spec.command);
+    let held = wait.acquire(&request)?;
     let mut spec = if spec.remove_at_end.is_some() {
-        in_custody::spec(arguments.run)?
+        in_custody::spec(arguments)?
     } else {
         spec
     };
+    adjust(&mut spec);
+    let numbers: Vec<i32> = ours.collect();
+    for (name, value) in what_is_told(&held, &numbers) {
+        spec.environment.retain(|(known, _)| known != name);
+        spec.environment.push((OsString::from(name), value.into()));
+    }
+    wait.status.granted(&held);
+    let end = in_custody::finish(spec, report.as_deref(), Locks::new(held, until));
+    wait.status.ended(end.as_ref().ok());
+    end
+}
+
+/// Says in the request what it is for.
+fn complete(request: &mut Request, title: Option<String>, command: &[OsString]) {
+    let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+    request.command = title.unwrap_or_else(|| words.join(" "));
+    request.held_above = held_above();
+    request.origin = Origin::of_this_process().build;
+}
+
+/// The variables that tell the command of its locks.
+fn what_is_told(held: &[Held], descriptors: &[i32]) -> Vec<(&'static str, String)> {
+    let joined = |text: &dyn Fn(&Held) -> String| {
+        let texts: Vec<String> = held.iter().map(text).collect();
+        texts.join(",")
+    };
     let above = std::env::var(HELD).unwrap_or_default();
     let separator = if above.is_empty() { "" } else { "," };
-    let token = held.token();
-    for (name, value) in [
-        (NAME, order.name.clone()),
-        (MODE, mode.to_string()),
-        (TOKEN, token.to_string()),
-        (DESCRIPTOR, FIRST_DESCRIPTOR.to_string()),
-        (HELD, format!("{above}{separator}{}:{token}", order.name)),
-    ] {
-        spec.environment.retain(|(known, _)| known != name);
-        spec.environment
-            .push((OsString::from(name), OsString::from(value)));
+    let ours = joined(&|held| format!("{}:{}", held.name(), held.token()));
+    let numbers: Vec<String> = descriptors.iter().map(i32::to_string).collect();
+    vec![
+        (NAME, joined(&|held| held.name().to_owned())),
+        (MODE, joined(&|held| held.mode().to_string())),
+        (ELEMENT, joined(&|held| held.elements().join(","))),
+        (TOKEN, joined(&|held| held.token().to_string())),
+        (DESCRIPTOR, numbers.join(",")),
+        (HELD, format!("{above}{separator}{ours}")),
+    ]
+}
+
+/// Becomes the command, which holds the locks itself.
+fn become_it(run: &RunArgs, mut request: Request, mut wait: Wait) -> Result<ExitCode, Failure> {
+    let failed = |error: &dyn std::error::Error| Failure::ours("cannot hold the lock", error);
+    let Some((program, words)) = run.command.split_first() else {
+        return Err(Failure::usage("there is no command", "name one behind --"));
+    };
+    complete(&mut request, None, &run.command);
+    let held = wait.acquire(&request)?;
+    let mut kept = Vec::new();
+    for one in &held {
+        let copy = rustix::io::fcntl_dupfd_cloexec(one.descriptor(), FIRST_DESCRIPTOR)
+            .map_err(|error| failed(&error))?;
+        kept.push(copy);
+        // Should it close the descriptor.
+        let pid = i32::try_from(std::process::id()).unwrap_or(0);
+        one.note_work(pid).map_err(|error| failed(&error))?;
     }
-    in_custody::finish(spec, report.as_deref(), Locks::new(vec![held], until))
+    let numbers: Vec<i32> = kept.iter().map(std::os::fd::AsRawFd::as_raw_fd).collect();
+    wait.status.granted(&held);
+    for fd in &kept {
+        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())
+            .map_err(|error| failed(&error))?;
+    }
+    let error = Command::new(program)
+        .args(words)
+        .envs(what_is_told(&held, &numbers))
+        .exec();
+    for one in &held {
+        one.release();
+    }
+    let code = match error.kind() {
+        std::io::ErrorKind::NotFound => exit_code::NOT_FOUND,
+        _ => exit_code::NOT_EXECUTABLE,
+    };
+    let what = format!("cannot execute `{}`", program.to_string_lossy());
+    Err(Failure::ours(&what, &error).with_status(code))
 }
 
 fn held_above() -> Vec<(String, u64)> {
@@ -115,25 +311,87 @@ fn held_above() -> Vec<(String, u64)> {
         .collect()
 }
 
+/// How it goes, for a script that listens: a line of JSON each.
+struct Status(Option<std::fs::File>);
+
+impl Status {
+    fn open(number: Option<i32>) -> Result<Self, Failure> {
+        let Some(number) = number else {
+            return Ok(Self(None));
+        };
+        let fd = ward_sys::spawn::take_inherited(number).ok_or_else(|| {
+            Failure::usage(
+                format!("descriptor {number} is not open"),
+                format!("open it, as in `ward lock … --status-fd {number} {number}>status`"),
+            )
+        })?;
+        Ok(Self(Some(fd.into())))
+    }
+
+    fn say(&mut self, line: &serde_json::Value) {
+        if let Some(file) = &mut self.0 {
+            // Who no longer listens need not hear it.
+            let _ = file.write_all(format!("{line}\n").as_bytes());
+        }
+    }
+
+    fn waiting(&mut self, waiting: &Waiting) {
+        if self.0.is_some() {
+            self.say(&serde_json::json!({
+                "event": "waiting",
+                "lock": waiting.name,
+                "ahead": waiting.ahead,
+                "holders": waiting.holders,
+            }));
+        }
+    }
+
+    fn refused(&mut self, error: &ward_lock::LockError) {
+        self.say(&serde_json::json!({
+            "event": "refused",
+            "busy": error.is_busy(),
+            "why": error.to_string(),
+        }));
+    }
+
+    fn granted(&mut self, held: &[Held]) {
+        let locks: Vec<_> = held
+            .iter()
+            .map(|held| {
+                serde_json::json!({
+                    "lock": held.name(),
+                    "mode": held.mode(),
+                    "elements": held.elements(),
+                    "token": held.token(),
+                })
+            })
+            .collect();
+        self.say(&serde_json::json!({ "event": "granted", "locks": locks }));
+    }
+
+    fn ended(&mut self, code: Option<&ExitCode>) {
+        let started = code.is_some();
+        self.say(&serde_json::json!({ "event": "ended", "started": started }));
+    }
+}
+
 /// How it stands, in place on a terminal, and otherwise once.
-struct Progress {
-    name: String,
+pub(super) struct Progress {
     quiet: bool,
     in_place: bool,
     said: bool,
 }
 
 impl Progress {
-    fn new(name: &str, quiet: bool) -> Self {
+    pub(super) fn new(quiet: bool) -> Self {
         Self {
-            name: name.to_owned(),
             quiet,
             in_place: std::io::stderr().is_terminal(),
             said: false,
         }
     }
 
-    fn show(&mut self, waiting: &Waiting) {
+    pub(super) fn show(&mut self, waiting: &Waiting) {
         if self.quiet || (self.said && !self.in_place) {
             return;
         }
@@ -146,7 +404,7 @@ impl Progress {
         };
         let line = format!(
             "waiting for `{}`: {whose}; {} ahead",
-            self.name, waiting.ahead
+            waiting.name, waiting.ahead
         );
         if self.in_place {
             // Where nobody can be told, the exit status still says it.
@@ -156,60 +414,9 @@ impl Progress {
         }
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         if self.said && self.in_place {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
     }
-}
-
-/// Lists them.
-pub(crate) fn list(arguments: &LocksArgs) -> Result<ExitCode, Failure> {
-    let directory = ward_lock::locate(arguments.lock_dir.as_deref())?;
-    let locks: Vec<Listed> = if arguments.names.is_empty() {
-        ward_lock::all(&directory)?
-    } else {
-        arguments
-            .names
-            .iter()
-            .map(|name| ward_lock::one(&directory, name))
-            .collect::<Result<_, _>>()?
-    };
-    let failed = |error: std::io::Error| Failure::ours("cannot write", &error);
-    let mut out = std::io::stdout();
-    if arguments.json {
-        let text = serde_json::to_string_pretty(&serde_json::json!({ "locks": locks }))
-            .map_err(|error| Failure::ours("cannot write", &error))?;
-        writeln!(out, "{text}").map_err(failed)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut text = String::new();
-    for lock in &locks {
-        let shape = match lock.shape {
-            Shape::Modes => String::new(),
-            Shape::Slots(slots) => {
-                let taken: u32 = lock.holders.iter().map(|holder| holder.ask.take).sum();
-                format!(", {taken} of {slots} slots taken")
-            }
-        };
-        text.push_str(&format!(
-            "{}: {} hold, {} wait{shape}\n",
-            lock.name,
-            lock.holders.len(),
-            lock.waiting.len()
-        ));
-        for record in lock.holders.iter().chain(&lock.waiting) {
-            let word = match record.standing {
-                Standing::Holding => "holds",
-                Standing::Waiting => "waits",
-            };
-            let how = match lock.shape {
-                Shape::Modes => record.ask.mode.to_string(),
-                Shape::Slots(_) => format!("takes {}", record.ask.take),
-            };
-            text.push_str(&format!("  {word}  {how}  {}\n", record.summary()));
-        }
-    }
-    out.write_all(text.as_bytes()).map_err(failed)?;
-    Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,8 @@ mod daemonize;
 mod docs;
 mod doctor;
 mod lock;
+mod lock_words;
+mod locks;
 mod logs;
 mod man;
 mod ps;
@@ -25,7 +27,7 @@ pub(crate) use daemonize::run as daemonize;
 /// Does what was asked.
 pub(crate) fn run(arguments: Ward) -> Result<ExitCode, Failure> {
     match arguments.verb {
-        Verb::Run(arguments) => run::run(*arguments),
+        Verb::Run(arguments) => lock::run_with_locks(*arguments),
         Verb::Spawn(arguments) => spawn::run(*arguments),
         Verb::Ps(arguments) => ps::run(&arguments),
         Verb::Stop(arguments) => stop::run(&arguments),
@@ -34,7 +36,7 @@ pub(crate) fn run(arguments: Ward) -> Result<ExitCode, Failure> {
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Daemonize(arguments) => Ok(daemonize("daemonize", &arguments.arguments)),
         Verb::Lock(arguments) => lock::run(*arguments),
-        Verb::Locks(arguments) => lock::list(&arguments),
+        Verb::Locks(arguments) => locks::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments),

@@ -16,7 +16,7 @@ use crate::args::RunArgs;
 use crate::failure::Failure;
 
 /// Runs it and gives its exit status.
-pub(crate) fn run(arguments: RunArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(arguments: RunArgs) -> Result<ExitCode, Failure> {
     let report = arguments.report.clone();
     finish(spec(arguments)?, report.as_deref(), Locks::default())
 }

@@ -342,7 +342,12 @@ mod tests {
         queue[2].ask = Ask::things(2, ["b", "c"]);
         assert_eq!(of(&queue, 3), [2]);
         queue[3].ask = Ask::things(2, ["c", "d", "a", "e"]);
-        for (turn, expected) in [(0, ["c", "d"]), (1, ["d", "e"]), (3, ["e", "c"]), (4, ["c", "d"])] {
+        for (turn, expected) in [
+            (0, ["c", "d"]),
+            (1, ["d", "e"]),
+            (3, ["e", "c"]),
+            (4, ["c", "d"]),
+        ] {
             assert_eq!(choose(&queue, 4, turn), expected);
         }
     }
@@ -404,9 +409,7 @@ mod tests {
             Shape::Modes => pairs.into_iter().all(|(one, other)| {
                 one.ask.mode.goes_with(other.ask.mode) || !one.ask.is_in_line_with(&other.ask)
             }),
-            Shape::Slots(slots) => {
-                holders.iter().map(|place| place.ask.take).sum::<u32>() <= slots
-            }
+            Shape::Slots(slots) => holders.iter().map(|place| place.ask.take).sum::<u32>() <= slots,
             Shape::Pool => pairs
                 .into_iter()
                 .all(|(one, other)| one.has.iter().all(|thing| !other.has.contains(thing))),

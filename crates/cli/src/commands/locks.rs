@@ -1,0 +1,299 @@
+//! `ward locks`: who holds and who waits, and what people do about it.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::{Duration, UNIX_EPOCH};
+
+use ward_engine::holders;
+use ward_lock::{Directory, Ended, Listed, LockError, Past, Record, Request};
+use ward_model::lock::{Shape, Standing};
+
+use super::lock::{Progress, patience};
+use super::{lock_words, say};
+use crate::args::{LocksArgs, LocksDeed, ReleaseArgs, ReserveArgs, StealArgs};
+use crate::failure::Failure;
+
+/// How often it is looked for changes where they are watched.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How often it is looked whether work has ended that was told to.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+pub(crate) fn run(arguments: &LocksArgs) -> Result<ExitCode, Failure> {
+    match &arguments.deed {
+        Some(LocksDeed::Reserve(arguments)) => reserve(arguments),
+        Some(LocksDeed::Release(arguments)) => release(arguments),
+        Some(LocksDeed::Steal(arguments)) => steal(arguments),
+        None if arguments.history => history(arguments),
+        None if arguments.watch => watch(arguments),
+        None => show(&rendered(arguments)?),
+    }
+}
+
+fn show(text: &str) -> Result<ExitCode, Failure> {
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::ours("cannot write", &error))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn json(value: &serde_json::Value) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::ours("cannot write", &error))?;
+    Ok(format!("{text}\n"))
+}
+
+fn listed(arguments: &LocksArgs) -> Result<Vec<Listed>, Failure> {
+    let directory = Directory::open(arguments.lock_dir.as_deref())?;
+    if arguments.names.is_empty() {
+        return Ok(directory.list()?);
+    }
+    let names = arguments.names.iter();
+    Ok(names
+        .map(|name| directory.show(name))
+        .collect::<Result<_, _>>()?)
+}
+
+fn rendered(arguments: &LocksArgs) -> Result<String, Failure> {
+    let locks = listed(arguments)?;
+    if arguments.json {
+        return json(&serde_json::json!({ "locks": locks }));
+    }
+    Ok(locks.iter().map(lines).collect())
+}
+
+/// A lock, and below it whoever holds and waits.
+fn lines(lock: &Listed) -> String {
+    let shape = match lock.shape {
+        Shape::Modes => String::new(),
+        Shape::Slots(slots) => {
+            let taken: u32 = lock.holders.iter().map(|holder| holder.ask.take).sum();
+            format!(", {taken} of {slots} slots taken")
+        }
+        Shape::Pool => ", a pool".to_owned(),
+    };
+    let mut text = format!(
+        "{}: {} hold, {} wait{shape}\n",
+        lock.name,
+        lock.holders.len(),
+        lock.waiting.len()
+    );
+    for record in lock.holders.iter().chain(&lock.waiting) {
+        let word = match record.standing {
+            Standing::Holding => "holds",
+            Standing::Waiting => "waits",
+        };
+        let how = match lock.shape {
+            Shape::Modes => record.ask.mode.to_string(),
+            Shape::Slots(_) => format!("takes {}", record.ask.take),
+            Shape::Pool if record.has.is_empty() => record.ask.among.join("|"),
+            Shape::Pool => record.has.join(","),
+        };
+        let below = if record.ask.path.is_empty() {
+            String::new()
+        } else {
+            format!("{}  ", record.name.escape_debug())
+        };
+        let priority = match record.ask.priority {
+            0 => String::new(),
+            priority => format!("priority {priority}  "),
+        };
+        text.push_str(&format!(
+            "  {word}  {below}{how}  {priority}{}\n",
+            record.summary()
+        ));
+    }
+    text
+}
+
+/// Shows them again whenever something has changed, until it is interrupted or nobody reads.
+fn watch(arguments: &LocksArgs) -> Result<ExitCode, Failure> {
+    let mut last = String::new();
+    let terminal = std::io::stdout().is_terminal();
+    loop {
+        let locks = listed(arguments)?;
+        let text = if arguments.json {
+            format!("{}\n", serde_json::json!({ "locks": locks }))
+        } else {
+            locks.iter().map(lines).collect()
+        };
+        // On a terminal the ages run on; in a file each change is one entry.
+        let key = if terminal {
+            text.clone()
+        } else {
+            tickets(&locks)
+        };
+        if key != last {
+            let clear = if terminal { "\x1b[H\x1b[2J" } else { "" };
+            let empty = text.is_empty() && !arguments.json;
+            let text = if empty {
+                "nobody holds or waits for a lock\n"
+            } else {
+                &text
+            };
+            let separator = if terminal || arguments.json { "" } else { "\n" };
+            let mut out = std::io::stdout();
+            let shown = write!(out, "{clear}{text}{separator}").and_then(|()| out.flush());
+            match shown {
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                    return Ok(ExitCode::SUCCESS);
+                }
+                shown => shown.map_err(|error| Failure::ours("cannot write", &error))?,
+            }
+            last = key;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// What makes one state of the queues another.
+fn tickets(locks: &[Listed]) -> String {
+    let of = |record: &Record| format!("{} {:?} ", record.ticket, record.standing);
+    locks
+        .iter()
+        .map(|lock| {
+            let all = lock.holders.iter().chain(&lock.waiting).map(of);
+            format!("{}: {}\n", lock.name, all.collect::<String>())
+        })
+        .collect()
+}
+
+fn history(arguments: &LocksArgs) -> Result<ExitCode, Failure> {
+    let directory = Directory::open(arguments.lock_dir.as_deref())?;
+    let mut all = Vec::new();
+    let mut text = String::new();
+    for name in &arguments.names {
+        let past = directory.history(name)?;
+        let now = directory.show(name)?.statistics;
+        if arguments.json {
+            let held: Vec<serde_json::Value> = past.iter().map(entry).collect();
+            all.push(serde_json::json!({ "name": name, "statistics": now, "history": held }));
+            continue;
+        }
+        text.push_str(&format!(
+            "{name}: granted {}, not got {}; waited {:.1}s in all, {:.1}s at most; held {:.1}s in all, \
+             {:.1}s at most\n",
+            now.granted, now.refused, now.waited, now.longest_wait, now.held, now.longest_hold
+        ));
+        for past in &past {
+            let how = match past.ended {
+                Ended::Released => "",
+                Ended::Gone => ", and was gone",
+                Ended::Taken => ", and it was taken from there",
+            };
+            let pid = past.record.work.map_or(past.record.pid, |(pid, _)| pid);
+            let why = past.record.why.as_ref();
+            text.push_str(&format!(
+                "  {}  {pid} ({}, `{}`{}) waited {:.1}s, held {:.1}s{how}\n",
+                moment(past.record.held_since.unwrap_or(past.record.asked_at)),
+                past.record.user,
+                past.record.command,
+                why.map_or_else(String::new, |why| format!(", {why}")),
+                past.waited(),
+                past.held(),
+            ));
+        }
+    }
+    if arguments.json {
+        text = json(&serde_json::json!({ "locks": all }))?;
+    }
+    show(&text)
+}
+
+fn entry(past: &Past) -> serde_json::Value {
+    serde_json::json!({
+        "record": past.record,
+        "ended": past.ended,
+        "ended_at": past.ended_at,
+        "waited": past.waited(),
+        "held": past.held(),
+    })
+}
+
+fn moment(seconds: f64) -> String {
+    let since = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
+}
+
+fn request(name: &str, why: Option<&String>) -> Result<Request, Failure> {
+    Ok(Request {
+        why: why.cloned(),
+        ..Request::new(lock_words::parse(name)?)
+    })
+}
+
+fn reserve(arguments: &ReserveArgs) -> Result<ExitCode, Failure> {
+    let directory = Directory::open(arguments.place.lock_dir.as_deref())?;
+    let request = request(&arguments.name, arguments.why.as_ref())?;
+    let mut progress = Progress::new(false);
+    let reserved = directory.reserve(
+        &request,
+        patience(arguments.no_wait, arguments.wait),
+        arguments.time,
+        Some(&mut |waiting| progress.show(waiting)),
+    );
+    progress.clear();
+    reserved?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn steal(arguments: &StealArgs) -> Result<ExitCode, Failure> {
+    let directory = Directory::open(arguments.place.lock_dir.as_deref())?;
+    let request = request(&arguments.name, arguments.why.as_ref())?;
+    for victim in directory.steal(&request, arguments.time)? {
+        say(&format!("taken from {}", victim.summary()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn release(arguments: &ReleaseArgs) -> Result<ExitCode, Failure> {
+    let directory = Directory::open(arguments.place.lock_dir.as_deref())?;
+    if arguments.stop {
+        stop_work(&directory, arguments)?;
+    }
+    let freed = directory.free(
+        &arguments.name,
+        arguments.token,
+        arguments.anyway,
+        arguments.why.as_deref(),
+    );
+    match freed {
+        // The work that was stopped held it alone.
+        Err(LockError::Free(_)) if arguments.stop => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(error.into()),
+        Ok(freed) => {
+            for record in freed {
+                say(&format!("freed from {}", record.summary()));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Tells the work to stop that holds it, and waits until it has.
+fn stop_work(directory: &Directory, arguments: &ReleaseArgs) -> Result<(), Failure> {
+    let holders = || -> Result<Vec<Record>, LockError> {
+        let mut holders = directory.show(&arguments.name)?.holders;
+        holders.retain(|it| !it.reserved && arguments.token.is_none_or(|it_| it_ == it.ticket));
+        Ok(holders)
+    };
+    let told = holders()?;
+    for holder in &told {
+        say(&format!("stopping {}", holder.summary()));
+        if !holders::tell_to_stop(holder, None) {
+            return Err(Failure::with_code(
+                format!("{} cannot be told to stop", holder.summary()),
+                Some("it may be another user's, or on another host or in another container"),
+                ward_model::exit_code::WARD_FAILED,
+            ));
+        }
+    }
+    // It has its own grace, and is killed after that.
+    while holders()?
+        .iter()
+        .any(|it| told.iter().any(|old| old.ticket == it.ticket))
+    {
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    Ok(())
+}

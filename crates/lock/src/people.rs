@@ -1,0 +1,212 @@
+//! Locks that people hold, free and take, without a process: each with a note, and a line in the
+//! audit log.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use ward_model::lock::{Shape, Standing, Turn};
+
+use crate::acquire::{Pending, Tell};
+use crate::error::LockError;
+use crate::image::Entry;
+use crate::line::Line;
+use crate::place::Directory;
+use crate::record::{Ended, Record};
+use crate::request::{Patience, Request};
+use crate::store::{STUCK, Store};
+use crate::surroundings;
+
+/// The name of the audit log, beside what outlives the host's run.
+const AUDIT: &str = "audit.jsonl";
+
+/// A line of the audit log.
+#[derive(Debug, Serialize)]
+struct AuditLine<'a> {
+    /// Seconds since 1970.
+    at: f64,
+    action: &'a str,
+    lock: &'a str,
+    user: &'a str,
+    uid: u32,
+    host: &'a str,
+    note: Option<&'a str>,
+    /// Whom it was done to.
+    from: &'a [Record],
+}
+
+impl Directory {
+    /// Where it is written down what people did.
+    #[must_use]
+    pub fn audit_log(&self) -> std::path::PathBuf {
+        self.durable().join(AUDIT)
+    }
+
+    fn audit(
+        &self,
+        action: &str,
+        lock: &str,
+        note: Option<&str>,
+        from: &[Record],
+    ) -> Result<(), LockError> {
+        let path = self.audit_log();
+        let line = AuditLine {
+            at: surroundings::now() as f64 / 1e6,
+            action,
+            lock,
+            user: surroundings::user(),
+            uid: surroundings::own_uid(),
+            host: surroundings::host(),
+            note,
+            from,
+        };
+        let write = || {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(self.durable())?;
+            let mut text = serde_json::to_vec(&line)?;
+            text.push(b'\n');
+            let mut file = File::options()
+                .append(true)
+                .create(true)
+                .mode(0o660)
+                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+                .open(&path)?;
+            file.write_all(&text)?;
+            file.sync_data()
+        };
+        write().map_err(LockError::io("write", &path))
+    }
+
+    /// Holds one lock until it is freed by hand ([`Directory::free`]), `time` is over, or the host
+    /// starts anew. It waits its turn. The reason is the request's.
+    ///
+    /// # Errors
+    /// As [`Directory::acquire`], and when the audit log cannot be written: then it is not held.
+    pub fn reserve(
+        &self,
+        request: &Request,
+        patience: Patience,
+        time: Option<Duration>,
+        tell: Tell<'_>,
+    ) -> Result<(), LockError> {
+        let held = self.acquire(request, patience, tell)?;
+        let reserved = held.iter().try_for_each(|held| {
+            self.audit("reserve", held.name(), request.why.as_deref(), &[])?;
+            let mut line = Line::enter(&held.store, STUCK, Shape::Modes)?;
+            reserve(&mut line, held.ticket, time);
+            line.save().map(drop)
+        });
+        if reserved.is_err() {
+            for held in &held {
+                held.release();
+            }
+        }
+        reserved
+    }
+
+    /// Takes one lock from whoever holds it, and holds it as [`Directory::reserve`]. Work that held
+    /// it goes on without it. Returns whom it was taken from.
+    ///
+    /// # Errors
+    /// As [`Directory::reserve`].
+    pub fn steal(
+        &self,
+        request: &Request,
+        time: Option<Duration>,
+    ) -> Result<Vec<Record>, LockError> {
+        let request = Request {
+            priority: i32::MAX,
+            turn: Turn::FirstFit,
+            create: true,
+            ..request.clone()
+        };
+        let mut pending = Pending::new(self, &request)?;
+        pending.advance(STUCK, false)?;
+        let mut from = Vec::new();
+        for (store, ticket) in pending.places() {
+            let mut line = Line::enter(store, STUCK, Shape::Modes)?;
+            let victims: Vec<Entry> = line
+                .in_the_way(ticket, &[])?
+                .into_iter()
+                .filter(|it| it.standing == Standing::Holding)
+                .collect();
+            let victims: Vec<Record> = victims.iter().map(|it| line.record(it)).collect();
+            self.audit(
+                "steal",
+                store.name().text(),
+                request.why.as_deref(),
+                &victims,
+            )?;
+            for victim in &victims {
+                line.remove(victim.ticket, Ended::Taken);
+            }
+            line.grant(ticket);
+            reserve(&mut line, ticket, time);
+            line.save()?;
+            store.ring();
+            from.extend(victims);
+        }
+        // Its places in the queues are no process's any more.
+        drop(pending.finish());
+        Ok(from)
+    }
+
+    /// Frees what people hold of a lock; `anyway`, also what work holds that goes on. Of all who hold
+    /// it, or of one ticket. Returns who held it.
+    ///
+    /// # Errors
+    /// [`LockError::Free`] if nobody holds it, [`LockError::InUse`] if work does; as the system
+    /// calls. Then nothing is freed.
+    pub fn free(
+        &self,
+        name: &str,
+        ticket: Option<u64>,
+        anyway: bool,
+        note: Option<&str>,
+    ) -> Result<Vec<Record>, LockError> {
+        let known = self.known(name)?;
+        if !self.path().join(known.file()).exists() {
+            return Err(LockError::Free(name.to_owned()));
+        }
+        let store = Store::open(self.path(), &known)?;
+        let mut line = Line::enter(&store, STUCK, Shape::Modes)?;
+        let mut holders = line.present()?;
+        holders.retain(|it| {
+            it.standing == Standing::Holding && ticket.is_none_or(|ticket| ticket == it.ticket)
+        });
+        let records: Vec<Record> = holders.iter().map(|it| line.record(it)).collect();
+        if records.is_empty() {
+            return Err(LockError::Free(name.to_owned()));
+        }
+        let working: Vec<Record> = records.iter().filter(|it| !it.reserved).cloned().collect();
+        if !anyway && !working.is_empty() {
+            return Err(LockError::InUse {
+                name: name.to_owned(),
+                holders: working,
+            });
+        }
+        self.audit("release", name, note, &records)?;
+        for record in &records {
+            line.remove(record.ticket, Ended::Taken);
+        }
+        line.save()?;
+        store.ring();
+        Ok(records)
+    }
+}
+
+/// Makes what `ticket` holds a person's.
+fn reserve(line: &mut Line<'_>, ticket: u64, time: Option<Duration>) {
+    let end = time.and_then(|time| SystemTime::now().checked_add(time));
+    let until = end
+        .and_then(|end| end.duration_since(UNIX_EPOCH).ok())
+        .map_or(0, |end| u64::try_from(end.as_micros()).unwrap_or(0));
+    if let Some(entry) = line.entry_mut(ticket) {
+        entry.reserved = true;
+        entry.until = until;
+    }
+}
