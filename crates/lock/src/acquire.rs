@@ -85,7 +85,7 @@ impl Directory {
                 None => pending.advance(limit, cancelled.is_none())?,
             };
             let blocked = match step {
-                Step::Granted => return Ok(pending.finish()),
+                Step::Granted(tokens) => return Ok(pending.finish(&tokens)),
                 Step::Blocked(blocked) => blocked,
             };
             if cancelled.is_some_and(is_readable) {
@@ -165,7 +165,8 @@ pub(crate) enum Blocked {
 }
 
 pub(crate) enum Step {
-    Granted,
+    /// With these tokens.
+    Granted(Vec<u64>),
     Blocked(Blocked),
 }
 
@@ -278,7 +279,7 @@ impl<'a> Pending<'a> {
             let name = || seat.wanted.name().to_owned();
             match line.entry(*ticket) {
                 Some(entry) if entry.is_plain && entry.standing == Standing::Holding => {
-                    return Ok(Step::Granted);
+                    return Ok(Step::Granted(vec![entry.token]));
                 }
                 Some(entry) if !entry.dismissed => {}
                 Some(entry) => {
@@ -323,6 +324,9 @@ impl<'a> Pending<'a> {
             }
         }
         let granted = later.is_none() && gifts.len() == lines.len();
+        let tokens = lines.iter().zip(&tickets);
+        let tokens = tokens.map(|(line, ticket)| line.entry(*ticket).map_or(0, |it| it.token));
+        let tokens: Vec<u64> = tokens.collect();
         let mut saved = Ok(0);
         let mut seen = Vec::with_capacity(lines.len());
         for (line, by) in lines.into_iter().zip(ways) {
@@ -339,7 +343,7 @@ impl<'a> Pending<'a> {
             for (seat, things) in self.seats.iter_mut().zip(gifts) {
                 seat.has = things;
             }
-            return Ok(Step::Granted);
+            return Ok(Step::Granted(tokens));
         }
         Ok(Step::Blocked(match (later, value) {
             (Some(time), _) => Blocked::Until(time),
@@ -367,7 +371,7 @@ impl<'a> Pending<'a> {
             return Ok(None);
         }
         if entry.standing == Standing::Holding {
-            return Ok(Some(Step::Granted));
+            return Ok(Some(Step::Granted(vec![entry.token])));
         }
         let by = blockers(image.shape, &seat.store.places(&image), entry.ticket, &[]);
         if by.is_empty() {
@@ -469,9 +473,9 @@ impl<'a> Pending<'a> {
         }
     }
 
-    pub(crate) fn finish(mut self) -> Vec<Held> {
+    pub(crate) fn finish(mut self, tokens: &[u64]) -> Vec<Held> {
         let mut held: Vec<(usize, Held)> = Vec::with_capacity(self.seats.len());
-        for seat in std::mem::take(&mut self.seats) {
+        for (seat, token) in std::mem::take(&mut self.seats).into_iter().zip(tokens) {
             let on_trial = matches!(
                 seat.wanted.gives,
                 Gives::Sequence {
@@ -483,6 +487,7 @@ impl<'a> Pending<'a> {
                 Held {
                     store: seat.store,
                     ticket: seat.ticket.unwrap_or(0),
+                    token: *token,
                     mode: seat.wanted.mode,
                     has: seat.has,
                     on_trial: on_trial.then_some(seat.durable),
@@ -491,6 +496,13 @@ impl<'a> Pending<'a> {
         }
         held.sort_unstable_by_key(|(number, _)| *number);
         held.into_iter().map(|(_, held)| held).collect()
+    }
+}
+
+impl Pending<'_> {
+    /// Leaves its places in the queues as they are.
+    pub(crate) fn stay(mut self) {
+        self.seats.clear();
     }
 }
 
@@ -597,6 +609,7 @@ fn enqueue(
     line.store().appear(ticket)?;
     line.image_mut().entries.push(Entry {
         ticket,
+        token: 0,
         standing: Standing::Waiting,
         mode: ask.mode,
         turn: ask.turn,

@@ -19,6 +19,7 @@ use crate::surroundings;
 pub struct Held {
     pub(crate) store: Store,
     pub(crate) ticket: u64,
+    pub(crate) token: u64,
     pub(crate) mode: Mode,
     pub(crate) has: Vec<String>,
     /// Where its number is kept that is used up only if the work succeeds.
@@ -48,6 +49,13 @@ impl Held {
     /// refuse whoever comes with a lower one.
     #[must_use]
     pub fn token(&self) -> u64 {
+        self.token
+    }
+
+    /// Its number in the queue, by which what is a part of the work says that it is
+    /// ([`crate::Request::held_above`]).
+    #[must_use]
+    pub fn ticket(&self) -> u64 {
         self.ticket
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct Who {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) ticket: u64,
+    /// Given with the lock: higher than that of everybody who held it before. 0 while he waits.
+    pub(crate) token: u64,
     pub(crate) standing: Standing,
     pub(crate) mode: Mode,
     pub(crate) turn: Turn,
@@ -288,7 +290,13 @@ impl Entry {
             to.i32(who.pid);
             to.u64(who.start);
         }
-        for number in [self.namespace, self.asked_at, self.held_since, self.until] {
+        for number in [
+            self.namespace,
+            self.asked_at,
+            self.held_since,
+            self.until,
+            self.token,
+        ] {
             to.u64(number);
         }
         to.0.resize(begin + ENTRY, 0);
@@ -338,6 +346,7 @@ impl Entry {
             asked_at: from.u64()?,
             held_since: from.u64()?,
             until: from.u64()?,
+            token: from.u64()?,
         })
     }
 }
@@ -399,6 +408,7 @@ mod tests {
                 asked_at: numbers[5],
                 held_since: numbers[6],
                 until: numbers[7],
+                token: numbers[8],
             }
         }
     }

@@ -221,9 +221,13 @@ impl<'a> Line<'a> {
     /// Grants it to somebody.
     pub(crate) fn grant(&mut self, ticket: u64) {
         let now = surroundings::now();
+        // Not the ticket: who came later may be served first.
+        let token = self.image.next_ticket;
+        self.image_mut().next_ticket += 1;
         let Some(entry) = self.entry_mut(ticket) else {
             return;
         };
+        entry.token = token;
         entry.standing = Standing::Holding;
         entry.held_since = now;
         entry.sleeps = false;

@@ -151,12 +151,12 @@ impl Directory {
             from.extend(victims);
         }
         // Its places in the queues are no process's any more.
-        drop(pending.finish());
+        pending.stay();
         Ok(from)
     }
 
     /// Frees what people hold of a lock; `anyway`, also what work holds that goes on. Of all who hold
-    /// it, or of one ticket. Returns who held it.
+    /// it, or of one token. Returns who held it.
     ///
     /// # Errors
     /// [`LockError::Free`] if nobody holds it, [`LockError::InUse`] if work does; as the system
@@ -164,7 +164,7 @@ impl Directory {
     pub fn free(
         &self,
         name: &str,
-        ticket: Option<u64>,
+        token: Option<u64>,
         anyway: bool,
         note: Option<&str>,
     ) -> Result<Vec<Record>, LockError> {
@@ -176,7 +176,7 @@ impl Directory {
         let mut line = Line::enter(&store, STUCK, Shape::Modes)?;
         let mut holders = line.present()?;
         holders.retain(|it| {
-            it.standing == Standing::Holding && ticket.is_none_or(|ticket| ticket == it.ticket)
+            it.standing == Standing::Holding && token.is_none_or(|token| token == it.token)
         });
         let records: Vec<Record> = holders.iter().map(|it| line.record(it)).collect();
         if records.is_empty() {

@@ -10,8 +10,10 @@ use crate::text::Text;
 /// Somebody in the queue of a lock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// His number, which rises for ever; the token of who holds.
+    /// His number in the queue, which rises for ever.
     pub ticket: u64,
+    /// The token of who holds: higher than that of everybody who held before.
+    pub token: Option<u64>,
     /// The lock's whole name.
     pub name: String,
     /// How far he is.
@@ -60,6 +62,7 @@ impl Record {
     pub(crate) fn new(entry: &Entry, text: &Text) -> Self {
         Self {
             ticket: entry.ticket,
+            token: (entry.token != 0).then_some(entry.token),
             name: text.name.clone(),
             standing: entry.standing,
             ask: Ask {
@@ -93,18 +96,24 @@ impl Record {
         self.host == surroundings::host()
     }
 
-    /// In a few words.
+    /// In a few words, and since when.
     #[must_use]
     pub fn summary(&self) -> String {
         let since = self.held_since.unwrap_or(self.asked_at);
         let age = (seconds(surroundings::now()) - since).max(0.0).round();
+        format!("{} for {}", self.who(), span(age))
+    }
+
+    /// In a few words.
+    #[must_use]
+    pub fn who(&self) -> String {
         let of = |text: &Option<String>| {
             text.as_ref()
                 .map_or_else(String::new, |text| format!(", {text}"))
         };
         let (why, origin) = (of(&self.why), of(&self.origin));
         if self.reserved {
-            return format!("{} (reserved{why}) for {}", self.user, span(age));
+            return format!("{} (reserved{why})", self.user);
         }
         let pid = self.work.map_or(self.pid, |(pid, _)| pid);
         let host = if self.is_on_this_host() || self.host.is_empty() {
@@ -117,11 +126,7 @@ impl Record {
         } else {
             format!(", `{}`", self.command)
         };
-        format!(
-            "{pid} ({}{host}{command}{why}{origin}) for {}",
-            self.user,
-            span(age)
-        )
+        format!("{pid} ({}{host}{command}{why}{origin})", self.user)
     }
 }
 

@@ -25,7 +25,7 @@ const MODE: &str = "WARD_LOCK_MODE";
 const ELEMENT: &str = "WARD_LOCK_ELEMENT";
 const TOKEN: &str = "WARD_LOCK_TOKEN";
 const DESCRIPTOR: &str = "WARD_LOCK_FD";
-/// Every lock that is held above, `NAME:TOKEN` separated by commas: to wait for one of them would
+/// Every lock that is held above, `NAME:TICKET` separated by commas: to wait for one of them would
 /// be to wait for ever.
 const HELD: &str = "WARD_LOCKS_HELD";
 
@@ -230,9 +230,9 @@ fn hold_and_run(
         spec.environment.push((OsString::from(name), value.into()));
     }
     wait.status.granted(&held);
-    let end = in_custody::finish(spec, report.as_deref(), Locks::new(held, until));
-    wait.status.ended(end.as_ref().ok());
-    end
+    let status = &mut wait.status;
+    let mut ended = |exit_status| status.ended(exit_status);
+    in_custody::finish(spec, report.as_deref(), Locks::new(held, until), &mut ended)
 }
 
 /// Says in the request what it is for.
@@ -240,7 +240,9 @@ fn complete(request: &mut Request, title: Option<String>, command: &[OsString]) 
     let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
     request.command = title.unwrap_or_else(|| words.join(" "));
     request.held_above = held_above();
-    request.origin = Origin::of_this_process().build;
+    let origin = Origin::of_this_process();
+    // An enclosing run of ours is nothing that people know by its number.
+    request.origin = origin.build.filter(|_| origin.kind != "ward");
 }
 
 /// The variables that tell the command of its locks.
@@ -251,7 +253,7 @@ fn what_is_told(held: &[Held], descriptors: &[i32]) -> Vec<(&'static str, String
     };
     let above = std::env::var(HELD).unwrap_or_default();
     let separator = if above.is_empty() { "" } else { "," };
-    let ours = joined(&|held| format!("{}:{}", held.name(), held.token()));
+    let ours = joined(&|held| format!("{}:{}", held.name(), held.ticket()));
     let numbers: Vec<String> = descriptors.iter().map(i32::to_string).collect();
     vec![
         (NAME, joined(&|held| held.name().to_owned())),
@@ -305,8 +307,8 @@ fn held_above() -> Vec<(String, u64)> {
     let text = std::env::var(HELD).unwrap_or_default();
     text.split(',')
         .filter_map(|item| {
-            let (name, token) = item.rsplit_once(':')?;
-            Some((name.to_owned(), token.parse().ok()?))
+            let (name, ticket) = item.rsplit_once(':')?;
+            Some((name.to_owned(), ticket.parse().ok()?))
         })
         .collect()
 }
@@ -369,9 +371,8 @@ impl Status {
         self.say(&serde_json::json!({ "event": "granted", "locks": locks }));
     }
 
-    fn ended(&mut self, code: Option<&ExitCode>) {
-        let started = code.is_some();
-        self.say(&serde_json::json!({ "event": "ended", "started": started }));
+    fn ended(&mut self, exit_status: u8) {
+        self.say(&serde_json::json!({ "event": "ended", "exit_status": exit_status }));
     }
 }
 

@@ -181,14 +181,10 @@ fn history(arguments: &LocksArgs) -> Result<ExitCode, Failure> {
                 Ended::Gone => ", and was gone",
                 Ended::Taken => ", and it was taken from there",
             };
-            let pid = past.record.work.map_or(past.record.pid, |(pid, _)| pid);
-            let why = past.record.why.as_ref();
             text.push_str(&format!(
-                "  {}  {pid} ({}, `{}`{}) waited {:.1}s, held {:.1}s{how}\n",
+                "  {}  {} waited {:.1}s, held {:.1}s{how}\n",
                 moment(past.record.held_since.unwrap_or(past.record.asked_at)),
-                past.record.user,
-                past.record.command,
-                why.map_or_else(String::new, |why| format!(", {why}")),
+                past.record.who(),
                 past.waited(),
                 past.held(),
             ));
@@ -274,7 +270,9 @@ fn release(arguments: &ReleaseArgs) -> Result<ExitCode, Failure> {
 fn stop_work(directory: &Directory, arguments: &ReleaseArgs) -> Result<(), Failure> {
     let holders = || -> Result<Vec<Record>, LockError> {
         let mut holders = directory.show(&arguments.name)?.holders;
-        holders.retain(|it| !it.reserved && arguments.token.is_none_or(|it_| it_ == it.ticket));
+        holders.retain(|it| {
+            !it.reserved && arguments.token.is_none_or(|token| Some(token) == it.token)
+        });
         Ok(holders)
     };
     let told = holders()?;

@@ -18,11 +18,22 @@ use crate::failure::Failure;
 /// Runs it and gives its exit status.
 pub(super) fn run(arguments: RunArgs) -> Result<ExitCode, Failure> {
     let report = arguments.report.clone();
-    finish(spec(arguments)?, report.as_deref(), Locks::default())
+    finish(
+        spec(arguments)?,
+        report.as_deref(),
+        Locks::default(),
+        &mut |_| {},
+    )
 }
 
-/// Runs what was understood, holding these locks.
-pub(super) fn finish(spec: Spec, report: Option<&Path>, locks: Locks) -> Result<ExitCode, Failure> {
+/// Runs what was understood, holding these locks. `ended` is told the exit status, before this
+/// process perhaps dies of the signal that the command died of.
+pub(super) fn finish(
+    spec: Spec,
+    report: Option<&Path>,
+    locks: Locks,
+    ended: &mut dyn FnMut(u8),
+) -> Result<ExitCode, Failure> {
     let made = spec.remove_at_end.clone();
     let end = front::run_holding(spec, report, locks);
     if let (Err(_), Some(made)) = (&end, made) {
@@ -32,6 +43,7 @@ pub(super) fn finish(spec: Spec, report: Option<&Path>, locks: Locks) -> Result<
         exit_status,
         die_of,
     } = end?;
+    ended(exit_status);
     if let Some(signal) = die_of {
         signals::no_core_file();
         signals::take_default_action(signal.number());
