@@ -146,6 +146,7 @@ impl From<LockError> for Failure {
             | LockError::Full(_)
             | LockError::TooLong(_)
             | LockError::Stuck { .. }
+            | LockError::Cluster { .. }
             | LockError::Cancelled(_) => exit_code::WARD_FAILED,
         };
         Self {

@@ -9,6 +9,7 @@ mod echoes;
 mod ending;
 mod failed_start;
 mod flow;
+mod lease;
 mod requests;
 
 use std::collections::VecDeque;
@@ -29,6 +30,7 @@ use crate::control::Line;
 use crate::custody::{Custody, Terminal};
 use crate::error::EngineError;
 use crate::front::{Asked, Desk};
+use crate::lease::Lookout;
 use crate::notice;
 
 pub(crate) use ending::Ended;
@@ -48,6 +50,7 @@ const SIGNALS: u64 = 0;
 const CONTROL: u64 = 1;
 const CGROUP: u64 = 2;
 const WATCHED: u64 = 3;
+const LEASE: u64 = 4;
 const SOURCES: u64 = 0x100;
 const SINKS: u64 = 0x200;
 
@@ -91,6 +94,10 @@ pub(crate) struct Drive<'a> {
     echoes: echoes::Echoes,
     /// The past moment that is being made up for.
     moment: Option<Instant>,
+    /// Our eye on the lease of the lock, while there is one.
+    lookout: Option<Lookout>,
+    /// Everybody is being stopped on account of the lock.
+    losing_lock: bool,
 }
 
 impl<'a> Drive<'a> {
@@ -107,7 +114,7 @@ impl<'a> Drive<'a> {
             .map_err(|error| EngineError::system("wait for events")(error.into()))?;
         let now = Instant::now();
         let life = Life::new(custody.spec.policy.clone());
-        let drive = Self {
+        let mut drive = Self {
             line_open: matches!(host, Host::Guardian(_)),
             custody,
             host,
@@ -131,6 +138,8 @@ impl<'a> Drive<'a> {
             last_words: Vec::new(),
             echoes: echoes::Echoes::default(),
             moment: None,
+            lookout: None,
+            losing_lock: false,
         };
         drive.watch(drive.signals, SIGNALS, EventFlags::IN);
         if let Host::Guardian(line) = &drive.host {
@@ -141,6 +150,7 @@ impl<'a> Drive<'a> {
                 drive.watch(fd, SOURCES + index as u64, EventFlags::IN);
             }
         }
+        drive.look_out()?;
         Ok(drive)
     }
 
@@ -151,6 +161,10 @@ impl<'a> Drive<'a> {
 
     /// Starts the leader and drives the run to its end.
     pub(crate) fn run_from_start(mut self) -> Ended {
+        if self.lease_ending().is_some() {
+            self.refuse_to_start();
+            return self.run();
+        }
         match self.custody.launch() {
             Ok(pid) => {
                 self.feed(Event::Spawned);
@@ -186,6 +200,7 @@ impl<'a> Drive<'a> {
             }
         };
         replay(&mut self, false);
+        self.take_over_lease();
         match (self.custody.leader(), self.custody.leader_status()) {
             (None, _) => self.leader_ended(End::Unknown),
             (Some(leader), Some(status)) => self.on_child(leader, status),
@@ -297,6 +312,7 @@ impl<'a> Drive<'a> {
                 self.child_news = true;
             }
             WATCHED => self.child_news = true,
+            LEASE => self.on_lease(),
             token if token >= SINKS => self.on_room(usize::try_from(token - SINKS).unwrap_or(0)),
             token => self.on_output(usize::try_from(token - SOURCES).unwrap_or(0)),
         }
@@ -379,7 +395,10 @@ impl<'a> Drive<'a> {
             }
         }
         // The guardian was killed while it was starting the leader, which never began.
-        if self.no_children && self.life.end().is_none() && self.custody.account.guardian_lost {
+        if self.life.end().is_none()
+            && self.custody.account.guardian_lost
+            && (self.no_children || self.custody.tree.has_strangers_only())
+        {
             self.leader_ended(End::Unknown);
         }
         if self.life.state() == State::Killing && !self.no_children {
@@ -403,7 +422,8 @@ impl<'a> Drive<'a> {
             }
             Status::Stopped(_) => {
                 // Unless it was we who stopped it.
-                if self.custody.terminal == Terminal::Pseudo && !self.timers.paused() {
+                let by_us = self.timers.paused() || self.losing_lock;
+                if self.custody.terminal == Terminal::Pseudo && !by_us {
                     self.tell_front(&FromGuardian::LeaderStopped);
                 }
             }
@@ -413,6 +433,7 @@ impl<'a> Drive<'a> {
     fn leader_ended(&mut self, end: End) {
         self.custody.account.leader_ended(Instant::now());
         self.custody.locks.work_ended();
+        self.let_go_of_lease();
         self.feed(Event::LeaderExited(end));
     }
 
@@ -426,6 +447,7 @@ impl<'a> Drive<'a> {
         if self.life.end().is_some() && self.custody.tree.is_empty(self.no_children) {
             self.custody.account.tree_emptied(now);
             self.custody.locks.tree_emptied();
+            self.lookout = None;
             self.events.push_back(Event::TreeEmptied);
         } else {
             self.watch_cgroup();
@@ -445,7 +467,11 @@ impl<'a> Drive<'a> {
                 (CauseKind::IdleLimit, limit)
             }
             Timer::TimeLimit => (CauseKind::TimeLimit, policy.timeout.unwrap_or_default()),
-            Timer::LeftOverGrace | Timer::Grace | Timer::KillAgain | Timer::DrainLimit => {
+            Timer::LeftOverGrace
+            | Timer::Grace
+            | Timer::KillAgain
+            | Timer::DrainLimit
+            | Timer::Warning => {
                 self.events.push_back(Event::TimerFired(timer));
                 return;
             }
@@ -470,8 +496,12 @@ impl<'a> Drive<'a> {
     fn perform(&mut self, action: Action) {
         let now = self.moment.unwrap_or_else(Instant::now);
         match action {
+            // The guardian has said it already.
+            Action::Arm(Timer::Warning, after)
+                if self.moment.is_some_and(|then| then.elapsed() >= after) => {}
             Action::Arm(timer, after) => self.timers.arm(timer, after, now),
             Action::Disarm(timer) => self.timers.disarm(timer),
+            Action::Warn => self.warn(),
             Action::NameLeftOver => self.name_left_over(),
             Action::SignalTree(signal, cause) => self.tell(signal, cause, now),
             Action::KillTree => self.kill(now),
@@ -485,6 +515,15 @@ impl<'a> Drive<'a> {
             }
             Action::Finish => self.outcome = self.life.outcome(),
         }
+    }
+
+    fn warn(&mut self) {
+        let policy = &self.custody.spec.policy;
+        let name = self.custody.spec.name();
+        let under_lock = self.custody.locks.are_held();
+        let time = policy.warn_after.unwrap_or_default();
+        let text = notice::warning(&name, under_lock, time, policy.timeout);
+        self.custody.notice(&text);
     }
 
     fn name_left_over(&mut self) {

@@ -15,6 +15,7 @@ use ward_model::signal::Signal;
 use ward_model::spec::Spec;
 use ward_model::wire::{FromGuardian, Origin, ToGuardian};
 use ward_sys::Pid;
+use ward_sys::contain::process::signal_own_child;
 use ward_sys::contain::subreaper;
 use ward_sys::fork::{Side, fork_single_threaded};
 use ward_sys::pipe::{self, Moved};
@@ -29,6 +30,7 @@ use crate::drive::{Drive, Host};
 use crate::error::EngineError;
 use crate::guardian;
 use crate::keep;
+use crate::lease::Lookout;
 use crate::locks::Locks;
 
 /// What a front ends with.
@@ -100,6 +102,9 @@ pub fn run_holding(
         }
     }
     custody.locks = locks;
+    if custody.locks.lease().is_some() {
+        custody.tree.note_strangers();
+    }
     let (line, far_end) = match Line::pair() {
         Ok(pair) => pair,
         Err(error) => {
@@ -333,17 +338,23 @@ pub(crate) struct Front {
     line: Line,
     guardian: Pid,
     guardian_gone: bool,
+    /// Our eye on the lease of the lock, where there is one.
+    lookout: Option<Lookout>,
 }
 
 impl Front {
     /// The front of a guardian that has just been forked.
     pub(crate) fn new(custody: Custody, line: Line, guardian: Pid) -> Self {
+        // The guardian's is the one that counts.
+        let lease = custody.locks.lease();
+        let lookout = lease.and_then(|watch| Lookout::new(watch).ok());
         Self {
             asked: Vec::new(),
             custody,
             line,
             guardian,
             guardian_gone: false,
+            lookout,
         }
     }
 
@@ -406,8 +417,8 @@ impl Front {
         }
     }
 
-    /// Waits for a signal, a message, or keys.
-    fn wait(&self, signals: &SignalSource, desk: &mut Desk) {
+    /// Waits for a signal, a message, keys, or the end of a lease.
+    fn wait(&mut self, signals: &SignalSource, desk: &mut Desk) {
         let stdin = rustix::stdio::stdin();
         let mut fds = vec![
             PollFd::new(signals, PollFlags::IN),
@@ -420,13 +431,38 @@ impl Front {
         } else if let (Some(keyboard), false) = (&desk.keyboard, desk.typed.is_empty()) {
             fds.push(PollFd::new(keyboard, PollFlags::OUT));
         }
+        let desks = fds.len();
+        if let (Some(lookout), Some(watch)) = (&self.lookout, self.custody.locks.lease()) {
+            fds.push(PollFd::new(lookout, PollFlags::IN));
+            fds.push(PollFd::from_borrowed_fd(watch.lease.bell(), PollFlags::IN));
+        }
         let _ = poll(&mut fds, None);
-        let third = fds.get(2).is_some_and(|fd| !fd.revents().is_empty());
+        let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        let typed = fds[2..desks].iter().any(is_ready);
+        let lease = fds[desks..].iter().any(is_ready);
         drop(fds);
-        match (third, keys) {
+        match (typed, keys) {
             (true, true) => desk.on_typed(),
             (true, false) => desk.flush_typed(),
             (false, _) => {}
+        }
+        if lease {
+            self.on_lease();
+        }
+    }
+
+    /// Stopping the work when its lease ends is the guardian's; ours is that nobody has stopped
+    /// the guardian.
+    fn on_lease(&mut self) {
+        let (Some(lookout), Some(watch)) = (&self.lookout, self.custody.locks.lease()) else {
+            return;
+        };
+        let Some(ending) = lookout.look(watch) else {
+            return;
+        };
+        let _ = signal_own_child(self.guardian, Signal::CONT.number());
+        if ending.left.is_zero() {
+            self.lookout = None;
         }
     }
 
@@ -486,6 +522,7 @@ impl Front {
         if self.custody.spec.detached.is_none() {
             subreaper::set_name(crate::tree::GUARDIAN_NAME);
         }
+        self.lookout = None;
         self.custody.relay.take_over();
         let ended =
             Drive::new(&mut self.custody, Host::Front(desk), signals)?.run_from_middle(&self.asked);

@@ -25,6 +25,7 @@ pub mod front;
 mod guardian;
 pub mod holders;
 pub mod keep;
+mod lease;
 pub mod ledger;
 pub mod locks;
 mod notice;

@@ -10,6 +10,8 @@ use std::os::fd::OwnedFd;
 use ward_lock::Held;
 use ward_sys::Pid;
 
+pub use crate::lease::LeaseWatch;
+
 /// The number of the first lock's descriptor in the command: shells use those from 10 on.
 pub const FIRST_DESCRIPTOR: i32 = 100;
 
@@ -28,13 +30,42 @@ pub enum Until {
 pub struct Locks {
     held: Vec<Held>,
     until: Until,
+    lease: Option<LeaseWatch>,
+    free: bool,
 }
 
 impl Locks {
     /// These, for so long.
     #[must_use]
     pub fn new(held: Vec<Held>, until: Until) -> Self {
-        Self { held, until }
+        Self {
+            held,
+            until,
+            ..Self::default()
+        }
+    }
+
+    /// The same, as long as this lease lasts: if it is not renewed in time everybody is stopped,
+    /// and gone before it ends, and if it was not good any more nobody is started. Front and
+    /// guardian each see to it, whichever of them is there.
+    ///
+    /// Children that this process has by the time of the run, such as the one that renews it, are
+    /// not the run's. Whoever renews must not be reached by what stops the work: its signals, its
+    /// terminal, its cgroup.
+    #[must_use]
+    pub fn with_lease(mut self, lease: LeaseWatch) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
+    /// The lease, if there is one.
+    pub(crate) fn lease(&self) -> Option<&LeaseWatch> {
+        self.lease.as_ref()
+    }
+
+    /// Whether anything is held.
+    pub(crate) fn are_held(&self) -> bool {
+        !self.free && (self.lease.is_some() || !self.held.is_empty())
     }
 
     /// Copies of the descriptors for the command, with their numbers there.
@@ -69,6 +100,7 @@ impl Locks {
     }
 
     fn release(&mut self) {
+        self.free = true;
         for held in self.held.drain(..) {
             held.release();
         }

@@ -106,9 +106,50 @@ pub(crate) fn limit(name: &str, cause: CauseKind, limit: Duration, allowed: Dura
         CauseKind::TimeLimit
         | CauseKind::LeftOver
         | CauseKind::Requested
-        | CauseKind::FrontLost => format!("has run for {}", span(limit)),
+        | CauseKind::FrontLost
+        | CauseKind::LockLost => format!("has run for {}", span(limit)),
     };
     format!("{name} {what}: stopping it, {}", grace(allowed))
+}
+
+/// How the lease of the lock stands.
+pub(crate) fn lock_ends(ends_in: Duration) -> String {
+    if ends_in.is_zero() {
+        "the lock is lost".to_owned()
+    } else {
+        format!(
+            "the lock is about to be lost (its lease ends in {})",
+            span(ends_in)
+        )
+    }
+}
+
+pub(crate) fn lock_lost(name: &str, ends_in: Duration, allowed: Duration) -> String {
+    let how = lock_ends(ends_in);
+    format!("{how}: stopping {name}, {}", grace(allowed))
+}
+
+/// The same while it is being stopped already.
+pub(crate) fn lock_lost_meanwhile(ends_in: Duration, left: Duration) -> String {
+    let how = lock_ends(ends_in);
+    if left.is_zero() {
+        format!("{how}: the grace is over")
+    } else {
+        format!("{how}: the grace is over in {} at the latest", span(left))
+    }
+}
+
+pub(crate) fn warning(
+    name: &str,
+    under_lock: bool,
+    time: Duration,
+    limit: Option<Duration>,
+) -> String {
+    let does = if under_lock { "held the lock" } else { "run" };
+    let then = limit.map_or(String::new(), |limit| {
+        format!("; it will be stopped after {}", span(limit))
+    });
+    format!("{name} has {does} for {}{then}", span(time))
 }
 
 pub(crate) fn left_over(name: &str, left: &Listed, allowed: Duration) -> String {
@@ -228,6 +269,36 @@ mod tests {
         assert!(
             line.ends_with(" and 2 more; stopping them, 10s of grace"),
             "{line}"
+        );
+    }
+
+    #[test]
+    fn a_lock_that_is_lost_says_how_long_is_left() {
+        let seconds = Duration::from_secs;
+        assert_eq!(
+            lock_lost("`make`", seconds(4), seconds(3)),
+            "the lock is about to be lost (its lease ends in 4s): stopping `make`, 3s of grace"
+        );
+        assert_eq!(
+            lock_lost("`make`", seconds(0), seconds(0)),
+            "the lock is lost: stopping `make`, no grace"
+        );
+        assert_eq!(
+            lock_lost_meanwhile(seconds(4), seconds(3)),
+            "the lock is about to be lost (its lease ends in 4s): the grace is over in 3s at the latest"
+        );
+    }
+
+    #[test]
+    fn a_warning_says_what_follows_if_anything_does() {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        assert_eq!(
+            warning("`make`", true, minutes(45), Some(minutes(60))),
+            "`make` has held the lock for 45m; it will be stopped after 1h"
+        );
+        assert_eq!(
+            warning("`make`", false, minutes(45), None),
+            "`make` has run for 45m"
         );
     }
 

@@ -22,6 +22,7 @@ fn index(timer: Timer) -> usize {
         Timer::Grace => 3,
         Timer::KillAgain => 4,
         Timer::DrainLimit => 5,
+        Timer::Warning => 6,
     }
 }
 

@@ -80,6 +80,8 @@ pub(crate) struct Tree {
     /// Where children may be ours that were there before the run: when it began, in clock
     /// ticks since boot.
     begun_ticks: Option<u64>,
+    /// Children that this process had before the run for certain, as somebody looked.
+    strangers: Vec<(i32, u64)>,
     /// When the whole tree may be looked at again.
     next_look: Instant,
     /// When own children may be killed again, and whether that is owed to new ones.
@@ -117,6 +119,7 @@ impl Tree {
             stop_ticks: None,
             terminal_told: None,
             begun_ticks: None,
+            strangers: Vec::new(),
             next_look: Instant::now(),
             next_kill: Instant::now(),
             kill_owed: false,
@@ -294,9 +297,29 @@ impl Tree {
         }
     }
 
+    /// Takes note of the children that this process has now: should it take over, they are not
+    /// the run's, even if they were born in the same tick of the clock.
+    pub(crate) fn note_strangers(&mut self) {
+        self.strangers = procfs::children(own_pid())
+            .into_iter()
+            .filter_map(Stat::of)
+            .map(|stat| (stat.pid, stat.start_ticks))
+            .collect();
+    }
+
     fn is_stranger(&self, stat: &Stat) -> bool {
-        self.begun_ticks
-            .is_some_and(|begun| stat.start_ticks < begun)
+        self.begun_ticks.is_some_and(|begun| {
+            stat.start_ticks < begun || self.strangers.contains(&(stat.pid, stat.start_ticks))
+        })
+    }
+
+    /// Whether this process has children left, and none of them is the run's. Only where somebody
+    /// looked before the run.
+    pub(crate) fn has_strangers_only(&self) -> bool {
+        !self.strangers.is_empty()
+            && procfs::children(own_pid())
+                .into_iter()
+                .all(|pid| Stat::of(pid).is_some_and(|stat| self.is_stranger(&stat)))
     }
 
     /// Takes note of members that ask to stay, and moves them out of the cgroup. Returns

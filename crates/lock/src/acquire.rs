@@ -8,30 +8,28 @@
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use ward_model::lock::{Shape, Standing, blockers, choose};
+use ward_model::lock::{Shape, Standing, blockers};
 
 use crate::deadlock;
-use crate::durable::{Durable, Stamp};
+use crate::durable::Durable;
 use crate::error::LockError;
 use crate::held::{Held, release};
-use crate::image::{Entry, NO_TEXT, Who};
+use crate::image::Entry;
 use crate::line::{Line, word_of};
 use crate::place::Directory;
 use crate::record::Record;
-use crate::request::{Crowd, Gives, Patience, Request, Waiting, Wanted};
+use crate::request::{Gives, Patience, Request, Waiting};
+use crate::seat::{Gift, Seat, come, enqueue, give, grant};
 use crate::store::{STUCK, Store};
-use crate::surroundings;
-use crate::text::Text;
 use crate::timestamp::Format;
-use crate::wait::{Bell, LOOK, Obstacle};
-
-/// A command line in the queue is cut to this, and a reason, bytes.
-const LONGEST_COMMAND: usize = 200;
-const LONGEST_REASON: usize = 300;
+use crate::wait::{LOOK, Obstacle, Woken, is_readable, nap};
 
 /// Who does not want to wait is not kept longer than this by somebody who stands still in the middle
 /// of a change.
 const SHORTLY: Duration = Duration::from_secs(2);
+
+/// How often we look whether somebody uses a lock by now.
+const ABSENT: Duration = Duration::from_millis(20);
 
 /// What is told while we wait.
 pub type Tell<'a> = Option<&'a mut dyn FnMut(&Waiting)>;
@@ -69,7 +67,6 @@ impl Directory {
         };
         let left = || deadline.map_or(LOOK, |at| at.saturating_duration_since(Instant::now()));
         let mut pending = Pending::new(self, request)?;
-        let mut bell: Option<Bell> = None;
         let mut told: Option<Instant> = None;
         let mut checked: Option<Instant> = None;
         let mut only_changed = false;
@@ -82,7 +79,7 @@ impl Directory {
             };
             let step = match looked {
                 Some(step) => step,
-                None => pending.advance(limit, cancelled.is_none())?,
+                None => pending.advance(limit)?,
             };
             let blocked = match step {
                 Step::Granted(tokens) => return Ok(pending.finish(&tokens)),
@@ -106,58 +103,30 @@ impl Directory {
                 told = Some(Instant::now());
             }
             let limit = left().min(LOOK);
-            match (blocked, &bell) {
-                (Blocked::Asleep(value), _) => {
-                    let since = Instant::now();
-                    pending.sleep(value, limit);
-                    only_changed = since.elapsed() < limit;
-                    // Most often we are next now: then it must hang before we look.
-                    if bell.is_none() {
-                        bell = Some(Bell::hang(self.bells(), pending.stores()));
-                    }
+            match &blocked {
+                Blocked::By { .. } => {
+                    let woken = pending
+                        .obstacle(&blocked)
+                        .map(|it| it.sleep(limit, cancelled));
+                    only_changed = woken == Some(Woken::Changed);
                 }
-                (Blocked::Until(time), _) => nap(time.min(limit), cancelled),
-                (Blocked::By(by), Some(bell)) => {
-                    only_changed = bell.wait(&pending.obstacles(by), limit, cancelled);
-                }
-                // Whoever went before it was hung up made no sound: look once more.
-                (Blocked::By(_) | Blocked::Absent(_), None) => {
-                    bell = Some(Bell::hang(self.bells(), pending.stores()));
-                }
-                (Blocked::Absent(_), Some(bell)) => {
-                    bell.wait(&pending.obstacles(Vec::new()), limit, cancelled);
-                }
+                Blocked::Until(time) => nap((*time).min(limit), cancelled),
+                Blocked::Absent(_) => nap(ABSENT.min(limit), cancelled),
             }
         }
     }
 }
 
-fn is_readable(fd: BorrowedFd<'_>) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
-    let at_once = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
-}
-
-fn nap(time: Duration, cancelled: Option<BorrowedFd<'_>>) {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut fds: Vec<PollFd<'_>> = cancelled
-        .into_iter()
-        .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
-        .collect();
-    let _ = poll(&mut fds, Timespec::try_from(time).ok().as_ref());
-}
-
 /// What keeps us.
 #[derive(Debug)]
 pub(crate) enum Blocked {
-    /// These, in each queue.
-    By(Vec<(u64, Vec<Entry>)>),
-    /// So many that the one before us will wake us; this is the number to sleep on.
-    Asleep(u32),
+    /// These, in the queue of this seat.
+    By {
+        seat: usize,
+        by: Vec<Entry>,
+        /// The number that we sleep on, as it was when we looked.
+        value: Option<u32>,
+    },
     /// Nobody, but the next time to be given comes only then.
     Until(Duration),
     /// Nobody uses this one, and we are not to be the first.
@@ -177,32 +146,6 @@ pub(crate) struct Pending<'a> {
     seats: Vec<Seat<'a>>,
     /// We have waited for the next time to be given.
     stamp_waited: bool,
-}
-
-/// A place in one of the queues.
-struct Seat<'a> {
-    wanted: &'a Wanted,
-    /// Which of the request's locks.
-    number: usize,
-    store: Store,
-    durable: Durable,
-    format: Option<Format>,
-    ticket: Option<u64>,
-    has: Vec<String>,
-}
-
-impl Seat<'_> {
-    /// Tickets of this lock that are held above us and shared with us.
-    fn family(&self, request: &Request) -> Vec<u64> {
-        if !request.reentrant {
-            return Vec::new();
-        }
-        let ours = |(name, _): &&(String, u64)| {
-            crate::name::Name::parse(name).is_ok_and(|it| it.file() == self.store.name().file())
-        };
-        let tickets = request.held_above.iter().filter(ours);
-        tickets.map(|(_, ticket)| *ticket).collect()
-    }
 }
 
 impl<'a> Pending<'a> {
@@ -232,23 +175,21 @@ impl<'a> Pending<'a> {
         })
     }
 
-    fn stores(&self) -> impl Iterator<Item = &Store> {
-        self.seats.iter().map(|seat| &seat.store)
-    }
-
-    fn obstacles(&self, by: Vec<(u64, Vec<Entry>)>) -> Vec<Obstacle<'_>> {
-        self.stores()
-            .zip(by)
-            .map(|(store, (generation, by))| Obstacle {
-                store,
-                generation,
-                by,
-            })
-            .collect()
+    fn obstacle<'s>(&'s self, blocked: &'s Blocked) -> Option<Obstacle<'s>> {
+        let Blocked::By { seat, by, value } = blocked else {
+            return None;
+        };
+        let seat = self.seats.get(*seat)?;
+        Some(Obstacle {
+            store: &seat.store,
+            ticket: seat.ticket?,
+            value: *value,
+            by,
+        })
     }
 
     /// Takes a place in each queue, if it has none, and the locks, if they can be had.
-    pub(crate) fn advance(&mut self, limit: Duration, may_sleep: bool) -> Result<Step, LockError> {
+    pub(crate) fn advance(&mut self, limit: Duration) -> Result<Step, LockError> {
         let request = self.request;
         let first_time = self.seats.iter().any(|seat| seat.ticket.is_none());
         // Everything below looks at all the queues at once.
@@ -313,26 +254,29 @@ impl<'a> Pending<'a> {
                     grant(line, *ticket, things)?;
                 }
             }
-        } else if let ([line], [ticket]) = (lines.as_mut_slice(), tickets.as_slice()) {
-            let sleeps = may_sleep && ways.iter().all(|by| Line::may_sleep(by));
-            value = Some(line.store())
-                .filter(|_| sleeps)
-                .and_then(Store::words)
-                .map(|words| words.get(word_of(*ticket)));
-            if let Some(entry) = line.entry_mut(*ticket) {
-                entry.sleeps = value.is_some();
+        }
+        // Whoever changes the first queue that keeps us wakes us; in the others we are asleep to
+        // nobody.
+        let first = ways.iter().position(|by| !by.is_empty());
+        for (at, (line, ticket)) in lines.iter_mut().zip(&tickets).enumerate() {
+            let sleeps = first == Some(at) && Line::may_sleep(&ways[at]);
+            if first == Some(at) {
+                value = line.store().words().map(|it| it.get(word_of(*ticket)));
+            }
+            if line.entry(*ticket).is_some_and(|it| it.sleeps != sleeps)
+                && let Some(entry) = line.entry_mut(*ticket)
+            {
+                entry.sleeps = sleeps;
             }
         }
         let granted = later.is_none() && gifts.len() == lines.len();
         let tokens = lines.iter().zip(&tickets);
         let tokens = tokens.map(|(line, ticket)| line.entry(*ticket).map_or(0, |it| it.token));
         let tokens: Vec<u64> = tokens.collect();
-        let mut saved = Ok(0);
-        let mut seen = Vec::with_capacity(lines.len());
-        for (line, by) in lines.into_iter().zip(ways) {
+        let mut saved = Ok(());
+        for line in lines {
             // Where one cannot be saved, those that were are void: their bytes go with us.
-            saved = saved.and_then(|_| line.save());
-            seen.push((*saved.as_ref().unwrap_or(&0), by));
+            saved = saved.and_then(|()| line.save());
         }
         for (seat, ticket) in self.seats.iter_mut().zip(&tickets) {
             seat.ticket = Some(*ticket);
@@ -345,10 +289,13 @@ impl<'a> Pending<'a> {
             }
             return Ok(Step::Granted(tokens));
         }
-        Ok(Step::Blocked(match (later, value) {
-            (Some(time), _) => Blocked::Until(time),
-            (None, Some(value)) => Blocked::Asleep(value),
-            (None, None) => Blocked::By(seen),
+        Ok(Step::Blocked(match (later, first) {
+            (None, Some(seat)) => Blocked::By {
+                seat,
+                by: ways.swap_remove(seat),
+                value,
+            },
+            (time, _) => Blocked::Until(time.unwrap_or(ABSENT)),
         }))
     }
 
@@ -360,7 +307,7 @@ impl<'a> Pending<'a> {
         };
         let value = seat.store.words().zip(seat.ticket);
         let value = value.map(|(words, ticket)| words.get(word_of(ticket)));
-        let Some((generation, image)) = seat.store.snapshot()? else {
+        let Some(image) = seat.store.read()? else {
             return Ok(None);
         };
         let ours = |it: &&Entry| Some(it.ticket) == seat.ticket;
@@ -377,13 +324,13 @@ impl<'a> Pending<'a> {
         if by.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Step::Blocked(match value {
-            Some(value) if entry.sleeps => Blocked::Asleep(value),
-            _ => {
-                let entries = image.entries.iter().filter(|it| by.contains(&it.ticket));
-                Blocked::By(vec![(generation, entries.copied().collect())])
-            }
-        })))
+        let by = image.entries.iter().filter(|it| by.contains(&it.ticket));
+        let by: Vec<Entry> = by.copied().collect();
+        // Asleep to those who change the queue, or next in it.
+        if Line::may_sleep(&by) != entry.sleeps {
+            return Ok(None);
+        }
+        Ok(Some(Step::Blocked(Blocked::By { seat: 0, by, value })))
     }
 
     /// Our places, once they are taken.
@@ -399,14 +346,6 @@ impl<'a> Pending<'a> {
             .iter()
             .filter_map(|seat| Some((seat.wanted.name().to_owned(), seat.ticket?)))
             .collect()
-    }
-
-    fn sleep(&self, value: u32, limit: Duration) {
-        if let Some(seat) = self.seats.first()
-            && let (Some(words), Some(ticket)) = (seat.store.words(), seat.ticket)
-        {
-            words.sleep(word_of(ticket), value, limit);
-        }
     }
 
     /// How it stands, in the first of the queues that keeps us.
@@ -514,223 +453,4 @@ impl Drop for Pending<'_> {
             }
         }
     }
-}
-
-/// Whether we may come: not if nobody uses it and we are not to be the first.
-fn come(seat: &Seat<'_>, line: &mut Line<'_>, request: &Request) -> Result<bool, LockError> {
-    line.agree_on(seat.wanted.shape)?;
-    if !line.is_used()? {
-        if !request.create {
-            return Ok(false);
-        }
-        line.image_mut().idle = u64::try_from(request.idle.as_micros()).unwrap_or(u64::MAX);
-    }
-    if request.crowd == Crowd::Join {
-        return Ok(true);
-    }
-    let waits = |it: &Entry| it.standing == Standing::Waiting && !it.dismissed;
-    let waiting: Vec<Entry> = line.present()?.into_iter().filter(waits).collect();
-    match request.crowd {
-        Crowd::Join => {}
-        Crowd::SkipIfQueued => {
-            if let Some(entry) = waiting.first() {
-                return Err(LockError::Queued {
-                    name: seat.wanted.name().to_owned(),
-                    waiting: Box::new(line.record(entry)),
-                });
-            }
-        }
-        Crowd::ReplacePending => {
-            for entry in waiting {
-                let who = surroundings::ourselves().pid;
-                let why = format!("replaced by {who} ({})", surroundings::user());
-                dismiss(line, entry.ticket, why)?;
-            }
-        }
-    }
-    Ok(true)
-}
-
-/// Sends somebody away who waits. He learns of it when the queue is saved.
-fn dismiss(line: &mut Line<'_>, ticket: u64, why: String) -> Result<(), LockError> {
-    let Some(entry) = line.entry(ticket).copied() else {
-        return Ok(());
-    };
-    let mut text = Text::clone(&line.store().text(&entry));
-    text.dismissed = Some(why);
-    rewrite(line, ticket, text)?;
-    if let Some(entry) = line.entry_mut(ticket) {
-        entry.dismissed = true;
-    }
-    Ok(())
-}
-
-/// Puts another text to somebody's name, in a place that is free: the queue tells of the old one
-/// until it is saved.
-fn rewrite(line: &mut Line<'_>, ticket: u64, mut text: Text) -> Result<(), LockError> {
-    let slot = line.section().free_slot(line.image())?;
-    text.version = text.version.wrapping_add(1);
-    let version = text.version;
-    line.section().write_text(slot, text)?;
-    if let Some(entry) = line.entry_mut(ticket) {
-        (entry.slot, entry.version) = (slot, version);
-    }
-    Ok(())
-}
-
-/// Takes a place at the end of the queue.
-fn enqueue(
-    seat: &Seat<'_>,
-    line: &mut Line<'_>,
-    request: &Request,
-    own: usize,
-    tickets: &[u64],
-    seats: &[Seat<'_>],
-) -> Result<(), LockError> {
-    let ticket = tickets.get(own).copied().unwrap_or(0);
-    let wanted = seat.wanted;
-    let ask = wanted.ask(request);
-    let says_nothing = request.command.is_empty()
-        && request.why.is_none()
-        && request.origin.is_none()
-        && request.held_above.is_empty()
-        && seats.len() == 1
-        && ask.path.is_empty()
-        && ask.among.is_empty()
-        && wanted.gives == Gives::Nothing;
-    let slot = if says_nothing {
-        NO_TEXT
-    } else {
-        let slot = line.section().free_slot(line.image())?;
-        let text = text_of(request, wanted, own, tickets, seats);
-        line.section().write_text(slot, text)?;
-        slot
-    };
-    line.store().appear(ticket)?;
-    line.image_mut().entries.push(Entry {
-        ticket,
-        token: 0,
-        standing: Standing::Waiting,
-        mode: ask.mode,
-        turn: ask.turn,
-        take: ask.take,
-        priority: ask.priority,
-        slot,
-        version: 0,
-        has_text: !ask.path.is_empty() || !ask.among.is_empty(),
-        has_above: !request.held_above.is_empty(),
-        sleeps: false,
-        is_plain: seats.len() == 1
-            && wanted.gives == Gives::Nothing
-            && wanted.shape != Shape::Pool
-            && !request.reentrant,
-        dismissed: false,
-        reserved: false,
-        uid: surroundings::own_uid(),
-        owner: surroundings::ourselves(),
-        guardian: Who::default(),
-        work: Who::default(),
-        namespace: surroundings::namespace(),
-        asked_at: surroundings::now(),
-        held_since: 0,
-        until: 0,
-    });
-    Ok(())
-}
-
-/// What is written of us.
-fn text_of(
-    request: &Request,
-    wanted: &Wanted,
-    own: usize,
-    tickets: &[u64],
-    seats: &[Seat<'_>],
-) -> Text {
-    let ask = wanted.ask(request);
-    let together = seats.iter().zip(tickets).enumerate();
-    Text {
-        ticket: tickets.get(own).copied().unwrap_or(0),
-        version: 0,
-        name: wanted.name().to_owned(),
-        path: ask.path,
-        among: ask.among,
-        has: Vec::new(),
-        together: together
-            .filter(|(at, _)| *at != own)
-            .map(|(_, (seat, ticket))| (seat.wanted.name().to_owned(), *ticket))
-            .collect(),
-        above: request.held_above.clone(),
-        reentrant: request.reentrant,
-        user: surroundings::user().to_owned(),
-        host: surroundings::host().to_owned(),
-        command: cut(&request.command, LONGEST_COMMAND),
-        why: request.why.as_deref().map(|why| cut(why, LONGEST_REASON)),
-        origin: request.origin.as_deref().map(|it| cut(it, LONGEST_REASON)),
-        dismissed: None,
-    }
-}
-
-fn cut(text: &str, longest: usize) -> String {
-    if text.len() <= longest {
-        return text.to_owned();
-    }
-    let end = (0..=longest).rev().find(|at| text.is_char_boundary(*at));
-    format!("{}…", &text[..end.unwrap_or(0)])
-}
-
-/// What a grant gives.
-enum Gift {
-    Of(Vec<String>),
-    /// A time, but not yet.
-    Later(Duration),
-}
-
-fn give(
-    seat: &Seat<'_>,
-    line: &mut Line<'_>,
-    ticket: u64,
-    waited: bool,
-) -> Result<Gift, LockError> {
-    Ok(match (&seat.wanted.gives, &seat.format) {
-        (Gives::Nothing, _) if line.image().shape == Shape::Pool => {
-            let places = line.store().places(line.image());
-            Gift::Of(choose(&places, ticket, line.image().counts.granted))
-        }
-        (Gives::Nothing, _) | (Gives::Timestamp { .. }, None) => Gift::Of(Vec::new()),
-        (
-            Gives::Sequence {
-                transactional: false,
-            },
-            _,
-        ) => Gift::Of(vec![seat.durable.number(line.image_mut())?.to_string()]),
-        (
-            Gives::Sequence {
-                transactional: true,
-            },
-            _,
-        ) => {
-            let is_there = |other: u64| {
-                line.entry(other)
-                    .is_some_and(|entry| line.store().is_there(entry).unwrap_or(true))
-            };
-            let number = seat.durable.number_on_trial(ticket, is_there)?;
-            Gift::Of(vec![number.to_string()])
-        }
-        (Gives::Timestamp { .. }, Some(format)) => match seat.durable.stamp(format, waited)? {
-            Stamp::Given(text) => Gift::Of(vec![text]),
-            Stamp::Later(time) => Gift::Later(time),
-        },
-    })
-}
-
-fn grant(line: &mut Line<'_>, ticket: u64, things: &[String]) -> Result<(), LockError> {
-    if !things.is_empty()
-        && let Some(entry) = line.entry(ticket).copied()
-    {
-        let mut text = Text::clone(&line.store().text(&entry));
-        text.has = things.to_vec();
-        rewrite(line, ticket, text)?;
-    }
-    line.grant(ticket);
-    Ok(())
 }

@@ -6,12 +6,10 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 use crate::error::LockError;
 use crate::image::Image;
+use crate::kept::{Kept, Stamp};
 use crate::name::Name;
 use crate::timestamp::Format;
 
@@ -22,37 +20,10 @@ const SET_ASIDE: u64 = 64;
 /// A file longer than this is not ours, bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// What is kept of one lock.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Kept {
-    /// The next number that was never given.
-    next: u64,
-    /// Numbers that are out, each with the ticket of who has it.
-    #[serde(default)]
-    out: Vec<(u64, u64)>,
-    /// Numbers that came back, the next one first.
-    #[serde(default)]
-    back: Vec<u64>,
-    /// The last time that was given: microseconds of the local clock on the wall since 1970, cut
-    /// to what its format tells.
-    #[serde(default)]
-    stamp: Option<i64>,
-}
-
 /// A lock's file.
 #[derive(Debug, Clone)]
 pub(crate) struct Durable {
     path: PathBuf,
-}
-
-/// Whether a time can be given now.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Stamp {
-    /// This one.
-    Given(String),
-    /// In so long.
-    Later(Duration),
 }
 
 impl Durable {
@@ -72,12 +43,7 @@ impl Durable {
             Ok(meta) if meta.len() > LONGEST => return Err(damaged("it is too long".into())),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Kept {
-                    next: 1,
-                    out: Vec::new(),
-                    back: Vec::new(),
-                    stamp: None,
-                });
+                return Ok(Kept::default());
             }
             Err(error) => return failed(error),
         }
@@ -134,19 +100,7 @@ impl Durable {
         is_there: impl Fn(u64) -> bool,
     ) -> Result<u64, LockError> {
         let mut kept = self.load()?;
-        let (out, back): (Vec<_>, Vec<_>) = kept
-            .out
-            .into_iter()
-            .partition(|(other, _)| is_there(*other));
-        kept.out = out;
-        kept.back.extend(back.into_iter().map(|(_, number)| number));
-        let number = if kept.back.is_empty() {
-            kept.next += 1;
-            kept.next - 1
-        } else {
-            kept.back.remove(0)
-        };
-        kept.out.push((ticket, number));
+        let number = kept.number_on_trial(ticket, is_there);
         self.save(&kept)?;
         Ok(number)
     }
@@ -154,36 +108,25 @@ impl Durable {
     /// The number of `ticket` is used up.
     pub(crate) fn commit(&self, ticket: u64) -> Result<(), LockError> {
         let mut kept = self.load()?;
-        kept.out.retain(|(other, _)| *other != ticket);
+        kept.commit(ticket);
         self.save(&kept)
     }
 
     /// The time, if nobody was given the same. `waited` says that we waited for it already.
     pub(crate) fn stamp(&self, format: &Format, waited: bool) -> Result<Stamp, LockError> {
         let mut kept = self.load()?;
-        let unit = format.unit();
-        let now = crate::timestamp::on_the_wall();
-        let cut = |micros: i64| micros - micros.rem_euclid(unit);
-        let next = kept.stamp.map_or(i64::MIN, |last| cut(last) + unit);
-        let stamp = if cut(now) >= next {
-            now
-        } else if next - now <= 2 * unit || !waited {
-            // The clock was set back far: then times run ahead of it, one a unit, until it has
-            // caught up.
-            let left = (next - now).min(unit);
-            return Ok(Stamp::Later(Duration::from_micros(left.unsigned_abs())));
-        } else {
-            next
-        };
-        let text = format.write(stamp)?;
-        kept.stamp = Some(cut(stamp));
-        self.save(&kept)?;
-        Ok(Stamp::Given(text))
+        let stamp = kept.stamp(format, waited)?;
+        if matches!(stamp, Stamp::Given(_)) {
+            self.save(&kept)?;
+        }
+        Ok(stamp)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn durable(name: &str) -> (PathBuf, Durable) {

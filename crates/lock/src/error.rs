@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ward_model::lock::Shape;
+
 use crate::record::Record;
 
 /// Why a lock was not got. Nothing is held, and nobody waits.
@@ -149,6 +151,15 @@ pub enum LockError {
         /// By whom.
         holders: Vec<Record>,
     },
+    /// The cluster that keeps it cannot be used.
+    #[error("the cluster that keeps the lock cannot be used")]
+    Cluster {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// What to do about it.
+        hint: Option<&'static str>,
+    },
     /// The wait was ended by who asked.
     #[error("nobody wants `{0}` any more")]
     Cancelled(String),
@@ -161,6 +172,30 @@ impl LockError {
             doing,
             path,
             source,
+        }
+    }
+
+    /// Others use it in another way.
+    pub(crate) fn shapes(name: &str, theirs: Shape, ours: Shape) -> Self {
+        let text = |shape| match shape {
+            Shape::Modes => "modes".to_owned(),
+            Shape::Slots(slots) => format!("{slots} slots"),
+            Shape::Pool => "a pool".to_owned(),
+        };
+        Self::Shape {
+            name: name.to_owned(),
+            theirs: text(theirs),
+            ours: text(ours),
+        }
+    }
+
+    /// The cluster cannot be used.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn cluster(error: crate::etcd::EtcdError) -> Self {
+        let hint = error.hint();
+        Self::Cluster {
+            source: Box::new(error),
+            hint,
         }
     }
 
@@ -210,6 +245,7 @@ impl LockError {
             Self::InUse { .. } => {
                 Some("--stop ends the work; --anyway frees the lock while the work goes on")
             }
+            Self::Cluster { hint, .. } => *hint,
             Self::TooMuch { .. }
             | Self::Full(_)
             | Self::TooLong(_)

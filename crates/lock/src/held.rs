@@ -76,7 +76,7 @@ impl Held {
         if let Some(entry) = line.entry_mut(self.ticket) {
             entry.work = work;
         }
-        line.save().map(drop)
+        line.save()
     }
 
     /// The work has succeeded: a number that was on trial is used up. To be called before
@@ -107,20 +107,15 @@ impl Held {
 /// Takes `ticket` out of the queue, and wakes who waits.
 pub(crate) fn release(store: &Store, ticket: u64) {
     // Struck off, so that the work, which may still be there for a moment, does not count.
-    let waited_for = Line::enter(store, STUCK, Shape::Modes).and_then(|mut line| {
+    let released = Line::enter(store, STUCK, Shape::Modes).and_then(|mut line| {
         line.remove(ticket, Ended::Released);
-        let waited_for = line.is_waited_for()?;
+        let waited_for = line.tidy_head()?;
         line.save()?;
         Ok(waited_for)
     });
-    match waited_for {
-        Ok(false) => {}
-        Ok(true) => store.ring(),
-        // What could not be written is seen by whoever looks.
-        Err(_) => {
-            store.disappear(ticket);
-            store.ring();
-        }
+    // For whoever looks: what could not be written, too, is seen so.
+    if released.unwrap_or(true) {
+        store.disappear(ticket);
     }
 }
 

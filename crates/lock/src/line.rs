@@ -16,8 +16,7 @@ use crate::surroundings;
 /// With more than this in the queue, whoever has gone is looked for although he is in nobody's way.
 const MANY: usize = 32;
 
-/// Who waits behind fewer who wait than this watches the file himself, and sees it if who holds is
-/// killed. All others sleep until they are woken.
+/// Of those who wait in somebody's way, so many are looked after.
 const WATCHERS: usize = 1;
 
 /// How many sleepers in a row may stay asleep before the rest is left in peace.
@@ -111,16 +110,8 @@ impl<'a> Line<'a> {
             return Ok(());
         }
         if !self.present()?.is_empty() {
-            let text = |shape| match shape {
-                Shape::Modes => "modes".to_owned(),
-                Shape::Slots(slots) => format!("{slots} slots"),
-                Shape::Pool => "a pool".to_owned(),
-            };
-            return Err(LockError::Shape {
-                name: self.store().name().text().to_owned(),
-                theirs: text(self.image.shape),
-                ours: text(shape),
-            });
+            let name = self.store().name().text();
+            return Err(LockError::shapes(name, self.image.shape, shape));
         }
         self.strike_off(None)?;
         self.image_mut().shape = shape;
@@ -212,10 +203,9 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Whether somebody with these in his way may sleep until he is woken.
+    /// Whether somebody with these in his way may sleep until he is woken: he is not next.
     pub(crate) fn may_sleep(by: &[Entry]) -> bool {
-        let waits = |it: &&Entry| it.standing == Standing::Waiting;
-        by.iter().filter(waits).count() >= WATCHERS
+        by.iter().any(|it| it.standing == Standing::Waiting)
     }
 
     /// Grants it to somebody.
@@ -269,14 +259,13 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Saves what has changed, and wakes whoever must look now. Returns the number of the newest
-    /// change.
-    pub(crate) fn save(mut self) -> Result<u64, LockError> {
+    /// Saves what has changed, and wakes whoever must look now.
+    pub(crate) fn save(mut self) -> Result<(), LockError> {
         if !self.changed {
-            return Ok(self.section.generation());
+            return Ok(());
         }
         self.hand_over();
-        let mut woken = self.sleepers_to_wake();
+        let mut woken = self.to_wake();
         for ticket in &woken {
             if let Some(entry) = self.entry_mut(*ticket) {
                 entry.sleeps = false;
@@ -284,7 +273,7 @@ impl<'a> Line<'a> {
         }
         self.section.save(&self.image)?;
         woken.append(&mut self.granted);
-        let (store, generation) = (self.store(), self.section.generation());
+        let store = self.store();
         // Whoever is woken wants to enter the section.
         drop(self);
         if !woken.is_empty()
@@ -294,23 +283,37 @@ impl<'a> Line<'a> {
                 words.wake(word_of(ticket));
             }
         }
-        Ok(generation)
+        Ok(())
     }
 
-    /// Those who sleep although too few wait before them.
-    fn sleepers_to_wake(&self) -> Vec<u64> {
-        if !self.image.entries.iter().any(|entry| entry.sleeps) {
+    /// Those who must look: who sleeps although he is next, who was sent away, and who is next and
+    /// must see himself whether he can have all that he wants.
+    fn to_wake(&self) -> Vec<u64> {
+        let waiting = self
+            .image
+            .entries
+            .iter()
+            .filter(|it| it.standing == Standing::Waiting);
+        let looking = waiting.filter(|it| it.sleeps || it.dismissed || !it.is_plain);
+        let looking: Vec<&Entry> = looking.collect();
+        if looking.is_empty() {
             return Vec::new();
         }
         let places = self.store().places(&self.image);
         let mut woken = Vec::new();
         let mut asleep = 0;
-        for entry in self.image.entries.iter().filter(|entry| entry.sleeps) {
+        for entry in looking {
+            if entry.dismissed {
+                woken.push(entry.ticket);
+                continue;
+            }
             let by: Vec<Entry> = blockers(self.image.shape, &places, entry.ticket, &[])
                 .into_iter()
                 .filter_map(|other| self.entry(other).copied())
                 .collect();
-            if entry.dismissed || !Self::may_sleep(&by) {
+            // Of what he shares with those above him only he knows.
+            let knows_more = entry.has_above && !entry.is_plain;
+            if by.is_empty() || knows_more || (entry.sleeps && !Self::may_sleep(&by)) {
                 woken.push(entry.ticket);
             } else {
                 asleep += 1;
@@ -322,9 +325,9 @@ impl<'a> Line<'a> {
         woken
     }
 
-    /// Whether anybody waits. Who is next and was killed is struck off, so that those behind him are
-    /// woken.
-    pub(crate) fn is_waited_for(&mut self) -> Result<bool, LockError> {
+    /// Strikes off who is next and was killed, so that those behind him are woken. Returns whether
+    /// anybody waits.
+    pub(crate) fn tidy_head(&mut self) -> Result<bool, LockError> {
         loop {
             let waits = |it: &&Entry| it.standing == Standing::Waiting;
             let Some(next) = self.image.entries.iter().find(waits).copied() else {

@@ -98,7 +98,7 @@ impl Directory {
             self.audit("reserve", held.name(), request.why.as_deref(), &[])?;
             let mut line = Line::enter(&held.store, STUCK, Shape::Modes)?;
             reserve(&mut line, held.ticket, time);
-            line.save().map(drop)
+            line.save()
         });
         if reserved.is_err() {
             for held in &held {
@@ -125,7 +125,7 @@ impl Directory {
             ..request.clone()
         };
         let mut pending = Pending::new(self, &request)?;
-        pending.advance(STUCK, false)?;
+        pending.advance(STUCK)?;
         let mut from = Vec::new();
         for (store, ticket) in pending.places() {
             let mut line = Line::enter(store, STUCK, Shape::Modes)?;
@@ -147,7 +147,6 @@ impl Directory {
             line.grant(ticket);
             reserve(&mut line, ticket, time);
             line.save()?;
-            store.ring();
             from.extend(victims);
         }
         // Its places in the queues are no process's any more.
@@ -194,7 +193,6 @@ impl Directory {
             line.remove(record.ticket, Ended::Taken);
         }
         line.save()?;
-        store.ring();
         Ok(records)
     }
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use crate::error::LockError;
 use crate::surroundings;
-use crate::wait::Rest;
 
 /// Root's locks.
 const OF_ROOT: &str = "/run/ward/locks";
@@ -21,11 +20,10 @@ const UNRELIABLE: [u64; 5] = [
 ];
 
 /// The directory in which locks are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
     path: PathBuf,
     durable: PathBuf,
-    bells: Rest,
 }
 
 impl Directory {
@@ -80,11 +78,7 @@ impl Directory {
                 .ok_or(LockError::NoPlace)?
                 .join("locks"),
         };
-        let directory = Self {
-            path,
-            durable,
-            bells: Rest::default(),
-        };
+        let directory = Self { path, durable };
         directory.check()?;
         Ok(directory)
     }
@@ -111,10 +105,6 @@ impl Directory {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    pub(crate) fn bells(&self) -> &Rest {
-        &self.bells
     }
 
     pub(crate) fn durable(&self) -> &Path {

@@ -78,7 +78,11 @@ impl Record {
             start_ticks: entry.owner.start,
             guardian: known(entry.guardian),
             work: known(entry.work),
-            user: text.user.clone(),
+            user: if text.user.is_empty() {
+                surroundings::name_of(entry.uid)
+            } else {
+                text.user.clone()
+            },
             host: text.host.clone(),
             command: text.command.clone(),
             why: text.why.clone(),

@@ -55,7 +55,7 @@ const _: () = assert!(TEXTS + (MOST * ROOM) as u64 <= HISTORY);
 pub(crate) const STUCK: Duration = Duration::from_secs(10);
 
 /// So often a queue is read that is being changed meanwhile.
-const READS: u32 = 16;
+const READS: u32 = 4;
 
 /// So often it is tried before we sleep.
 const TRIES: u32 = 24;
@@ -116,10 +116,6 @@ impl Store {
         self.file.as_fd()
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(crate) fn name(&self) -> &Name {
         &self.name
     }
@@ -156,22 +152,17 @@ impl Store {
     /// The queue as it is, or was a moment ago; `None` if there is none yet, or it is of another
     /// boot.
     pub(crate) fn read(&self) -> Result<Option<Image>, LockError> {
-        Ok(self.snapshot()?.map(|(_, image)| image))
-    }
-
-    /// As [`Store::read`], with the number of the change that made it so.
-    pub(crate) fn snapshot(&self) -> Result<Option<(u64, Image)>, LockError> {
         // Two may change it while we read the older copy, and so on.
         let mut newest = None;
         for _ in 0..READS {
             newest = self.newest().map_err(LockError::io("read", &self.path))?;
-            if newest.is_some() || self.generation() == 0 {
+            if newest.is_some() {
                 break;
             }
         }
         Ok(newest
-            .map(|(_, generation, image)| (generation, image))
-            .filter(|(_, image)| image.boot == surroundings::boot()))
+            .map(|(_, _, image)| image)
+            .filter(|image| image.boot == surroundings::boot()))
     }
 
     /// The newest whole copy: which one, its number, and what is in it.
@@ -205,20 +196,6 @@ impl Store {
         Ok(None)
     }
 
-    /// The number of the newest change: whoever sees the same number has missed nothing.
-    pub(crate) fn generation(&self) -> u64 {
-        COPIES
-            .into_iter()
-            .filter_map(|at| {
-                let mut bytes = [0; 32];
-                self.file.read_at(&mut bytes, at).ok()?;
-                let generation = bytes.get(8..16)?;
-                Some(u64::from_le_bytes(generation.try_into().ok()?))
-            })
-            .max()
-            .unwrap_or(0)
-    }
-
     /// Takes the byte of a ticket: from here on we are there.
     pub(crate) fn appear(&self, ticket: u64) -> Result<(), LockError> {
         lockfile::try_lock(&self.file, ALIVE + ticket)
@@ -230,12 +207,6 @@ impl Store {
     pub(crate) fn disappear(&self, ticket: u64) {
         // What cannot be freed so is freed with the last descriptor.
         let _ = lockfile::unlock(&self.file, ALIVE + ticket);
-    }
-
-    /// Wakes who watches the file: they are told when somebody closes it, as the kernel does for
-    /// whoever is killed.
-    pub(crate) fn ring(&self) {
-        let _ = File::open(&self.path);
     }
 
     /// The numbers that waiters sleep on; none where a file cannot be mapped.
@@ -266,7 +237,6 @@ impl Store {
                 ticket: entry.ticket,
                 version: entry.version,
                 name: self.name.text().to_owned(),
-                user: surroundings::name_of(entry.uid),
                 host: surroundings::host().to_owned(),
                 ..Text::default()
             });
@@ -376,11 +346,6 @@ impl<'a> Section<'a> {
                 entries: Vec::new(),
             },
         })
-    }
-
-    /// The number of the newest change.
-    pub(crate) fn generation(&self) -> u64 {
-        self.newest.get().map_or(0, |(_, number)| number)
     }
 
     /// Puts a queue in the place of the older copy.

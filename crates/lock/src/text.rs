@@ -34,6 +34,8 @@ pub(crate) struct Text {
     /// Whether those are shared with him.
     #[serde(default)]
     pub(crate) reentrant: bool,
+    /// Empty: whose number it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) user: String,
     pub(crate) host: String,
     pub(crate) command: String,

@@ -9,6 +9,8 @@ use crate::life::{CauseKind, End, Outcome};
 pub const OK: u8 = 0;
 /// The command line, or a value on it, cannot be understood or used. Nothing was started.
 pub const USAGE: u8 = 2;
+/// The lock was about to be lost, or was, and so the command was stopped, or was not started.
+pub const LOCK_LOST: u8 = 119;
 /// A daemon was started, but ended or did not get ready in time; nothing of it is left.
 pub const NOT_READY: u8 = 120;
 /// Nothing of this name is known.
@@ -40,6 +42,11 @@ pub const TABLE: &[(&str, &str, &str)] = &[
         "2",
         "USAGE",
         "An option or a value cannot be understood or used (also a missing script, an unknown user, a report that cannot be written). Nothing was started.",
+    ),
+    (
+        "119",
+        "LOCK_LOST",
+        "The lock was about to be lost, as its lease was not renewed: the command, and all that belongs to it, was stopped before anybody else could have the lock, whatever its own status was, or was not started. Also if the lock is found to be lost: then everybody was killed at once.",
     ),
     (
         "120",
@@ -87,9 +94,13 @@ pub const TABLE: &[(&str, &str, &str)] = &[
 /// The exit status that tells `outcome`.
 ///
 /// A stop that came before the command's end wins over the status that the command
-/// gave afterwards: a trap that ends with `exit 0` is not a success.
+/// gave afterwards: a trap that ends with `exit 0` is not a success. A lost lock wins over
+/// everything: whoever is stopped for it was still at work under the lock.
 #[must_use]
 pub fn of(outcome: &Outcome) -> u8 {
+    if outcome.cause == Some(CauseKind::LockLost) {
+        return LOCK_LOST;
+    }
     if let End::NotStarted { errno, exec } = outcome.end {
         return match (exec, errno) {
             (true, ENOENT | ENOTDIR) => NOT_FOUND,
@@ -102,7 +113,7 @@ pub fn of(outcome: &Outcome) -> u8 {
             CauseKind::Requested => return STOPPED,
             CauseKind::IdleLimit | CauseKind::TimeLimit => return TIME_LIMIT,
             CauseKind::FrontLost => return WARD_FAILED,
-            CauseKind::LeftOver => {}
+            CauseKind::LeftOver | CauseKind::LockLost => {}
         }
     }
     match outcome.end {
@@ -156,6 +167,22 @@ mod tests {
     fn a_stop_after_the_end_changes_nothing() {
         for cause in [CauseKind::Requested, CauseKind::LeftOver] {
             assert_eq!(of(&outcome(End::Exited { code: 7 }, Some(cause), false)), 7);
+        }
+    }
+
+    #[test]
+    fn a_lost_lock_wins_over_everything() {
+        let lost = Some(CauseKind::LockLost);
+        for end in [
+            End::Exited { code: 0 },
+            End::NotStarted {
+                errno: ENOENT,
+                exec: true,
+            },
+            End::Unknown,
+        ] {
+            assert_eq!(of(&outcome(end, lost, true)), LOCK_LOST);
+            assert_eq!(of(&outcome(end, lost, false)), LOCK_LOST);
         }
     }
 

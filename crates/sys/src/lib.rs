@@ -9,6 +9,7 @@ pub mod arena;
 pub mod clock;
 pub mod contain;
 pub mod fork;
+pub mod lease;
 pub mod limits;
 pub mod lockfile;
 pub mod notify;

@@ -6,6 +6,7 @@
 //!   is left afterwards can be found, named and ended;
 //! - [`run`]: `ward run` from the outside: start it, signal it, read it, judge its report;
 //! - [`daemons`]: `ward spawn` and its family from the outside, and the ledger that they keep;
+//! - [`etcd`]: real etcd members, to be stopped and killed one by one;
 //! - [`killers`]: what build servers and logins do to whoever is left;
 //! - [`moments`]: when to kill somebody;
 //! - [`terminal`]: a person at a pseudo-terminal.
@@ -14,6 +15,7 @@
 
 pub mod controlgroup;
 pub mod daemons;
+pub mod etcd;
 pub mod hostile;
 pub mod killers;
 pub mod moments;

@@ -163,9 +163,13 @@ impl Wait {
         let mut progress = Progress::new(self.quiet);
         let mut told: Vec<u64> = Vec::new();
         let (status, cancel) = (&mut self.status, self.cancel_running);
+        let mut first = true;
         let mut tell = |waiting: &Waiting| {
-            // The holder may be one of a tree that stands still because nobody is left to thaw it.
-            runs::thaw_orphans();
+            // The holder may be one of a tree that stands still because nobody is left to thaw it; but
+            // most are gone within a second.
+            if !std::mem::take(&mut first) {
+                runs::thaw_orphans();
+            }
             if cancel {
                 for holder in &waiting.holders {
                     if !told.contains(&holder.ticket) && holders::tell_to_stop(holder, None) {
@@ -240,9 +244,7 @@ fn complete(request: &mut Request, title: Option<String>, command: &[OsString]) 
     let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
     request.command = title.unwrap_or_else(|| words.join(" "));
     request.held_above = held_above();
-    let origin = Origin::of_this_process();
-    // An enclosing run of ours is nothing that people know by its number.
-    request.origin = origin.build.filter(|_| origin.kind != "ward");
+    request.origin = Origin::build_of_this_process();
 }
 
 /// The variables that tell the command of its locks.

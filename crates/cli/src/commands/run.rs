@@ -103,6 +103,7 @@ pub(super) fn spec(arguments: RunArgs) -> Result<Spec, Failure> {
         grace: arguments.grace,
         leftover_grace: arguments.leftover_grace,
         follow: false,
+        warn_after: None,
     };
     spec.log = arguments.log.map(|path| Log {
         path: path.into(),

@@ -89,6 +89,10 @@ pub(crate) struct Ended {
 }
 
 fn die_of(terminal: Terminal, stop: Option<Signal>, outcome: &Outcome) -> Option<Signal> {
+    if outcome.cause == Some(CauseKind::LockLost) {
+        // The exit status says it.
+        return None;
+    }
     if stop.is_some() && outcome.stopped_before_end {
         return stop;
     }

@@ -1,6 +1,8 @@
 //! A leader that was not started: which step failed, why, and what to do about it.
 
-use ward_model::life::{End, Event};
+use std::time::{Duration, Instant};
+
+use ward_model::life::{CauseKind, End, Event};
 use ward_model::report::Failure;
 use ward_sys::spawn::SpawnError;
 use ward_sys::stage::Stage;
@@ -37,7 +39,36 @@ impl Drive<'_> {
             exec: stage == Stage::Exec,
         }));
     }
+
+    /// Does not begin work under a lock that is no longer ours, or not for long enough.
+    pub(super) fn refuse_to_start(&mut self) {
+        let program = self.custody.spec.command[0].to_string_lossy().into_owned();
+        let message = "its lease was not renewed".to_owned();
+        let step = "keeping the lock".to_owned();
+        self.custody
+            .say(&format!("cannot start `{program}`: {step}: {message}"));
+        self.custody.account.failure = Some(Failure {
+            step,
+            errno: ECANCELED,
+            message,
+        });
+        self.custody
+            .account
+            .stop_asked(CauseKind::LockLost, None, None, Instant::now());
+        // So that the end of the output is seen.
+        self.custody.drop_command_side();
+        self.feed(Event::LockLost {
+            left: Duration::ZERO,
+        });
+        self.feed(Event::SpawnFailed(End::NotStarted {
+            errno: ECANCELED,
+            exec: false,
+        }));
+    }
 }
+
+/// errno(3): what was asked for was given up.
+const ECANCELED: i32 = 125;
 
 /// What the system says of an error, without its number.
 fn plain(error: &std::io::Error) -> String {

@@ -89,7 +89,9 @@ impl Drive<'_> {
                 }
             }
             ToGuardian::Pause { stop_members } => {
-                self.timers.pause(now);
+                if !self.losing_lock {
+                    self.timers.pause(now);
+                }
                 if stop_members {
                     self.custody.tree.signal_all(Signal::STOP);
                 }

@@ -31,14 +31,17 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// Which build this process is a part of, if it is of one, as its server names it.
+    #[must_use]
+    pub fn build_of_this_process() -> Option<String> {
+        let (kind, build, _) = build_of(&variable);
+        // An enclosing run of ours is nothing that people know by its number.
+        build.filter(|_| kind != "ward")
+    }
+
     /// The origin of what this process starts.
     #[must_use]
     pub fn of_this_process() -> Self {
-        let variable = |name: &str| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(|value| value.to_string_lossy().into_owned())
-        };
         let (kind, build, url) = build_of(&variable);
         let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
         let uid = account::own_uid();
@@ -88,6 +91,13 @@ impl Origin {
 }
 
 type Build = (&'static str, Option<String>, Option<String>);
+
+/// What our own environment says.
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(|value| value.to_string_lossy().into_owned())
+}
 
 fn build_of(variable: &dyn Fn(&str) -> Option<String>) -> Build {
     let numbered = |name: &str, number: &str| {

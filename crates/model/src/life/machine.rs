@@ -28,6 +28,9 @@ pub struct Policy {
     /// forks: what outlives it is the work, and no left-over.
     #[serde(default)]
     pub follow: bool,
+    /// Says once, when the leader has run this long, that it does.
+    #[serde(default)]
+    pub warn_after: Option<Duration>,
 }
 
 impl Default for Policy {
@@ -40,6 +43,7 @@ impl Default for Policy {
             grace: Duration::from_secs(10),
             leftover_grace: Duration::from_secs(2),
             follow: false,
+            warn_after: None,
         }
     }
 }
@@ -91,17 +95,20 @@ pub enum Timer {
     KillAgain,
     /// How long undelivered output is kept for a reader that does not read, once a stop was asked.
     DrainLimit,
+    /// [`Policy::warn_after`].
+    Warning,
 }
 
 impl Timer {
     /// Every timer.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::TimeLimit,
         Self::IdleLimit,
         Self::LeftOverGrace,
         Self::Grace,
         Self::KillAgain,
         Self::DrainLimit,
+        Self::Warning,
     ];
 }
 
@@ -129,6 +136,12 @@ pub enum Event {
     OutputEnded,
     /// Somebody wants the end.
     StopRequested(StopRequest),
+    /// The lock that the members work under is about to be lost. Whoever says so says it again,
+    /// with nothing left, when that time is over, however long the grace may be.
+    LockLost {
+        /// For so long nobody else can have it; by then nobody may be left.
+        left: Duration,
+    },
     /// A timer that was armed ran out.
     TimerFired(Timer),
     /// Members are left that no signal ends (no permission, or uninterruptible).
@@ -142,6 +155,8 @@ pub enum Action {
     Arm(Timer, Duration),
     /// Forget this timer.
     Disarm(Timer),
+    /// Say that it has run for [`Policy::warn_after`].
+    Warn,
     /// Take down who outlived the leader.
     NameLeftOver,
     /// Send this signal once to every member that has not been told yet.
@@ -157,6 +172,9 @@ pub enum Action {
 
 /// How often the kill is repeated while members are left.
 pub const KILL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What is about a leader that runs.
+const OF_THE_LEADER: [Timer; 3] = [Timer::TimeLimit, Timer::IdleLimit, Timer::Warning];
 
 /// Undelivered output is kept at least this long.
 const SHORTEST_DRAIN: Duration = Duration::from_secs(2);
@@ -235,6 +253,7 @@ impl Life {
             Event::TreeEmptied => self.tree_emptied(actions),
             Event::OutputEnded => self.output_ended(actions),
             Event::StopRequested(request) => self.stop_requested(request, actions),
+            Event::LockLost { left } => self.lock_lost(left, actions),
             Event::TimerFired(timer) => self.timer_fired(timer, actions),
             Event::KillStalled => self.kill_stalled(actions),
         }
@@ -249,6 +268,9 @@ impl Life {
                 }
                 if let Some(limit) = self.policy.idle_timeout {
                     actions.push(Action::Arm(Timer::IdleLimit, limit));
+                }
+                if let Some(time) = self.policy.warn_after {
+                    actions.push(Action::Arm(Timer::Warning, time));
                 }
                 // A request that came while the leader was being started.
                 if let Some(cause) = self.cause {
@@ -285,8 +307,9 @@ impl Life {
         match self.state {
             State::Running => {
                 self.state = State::Lingering;
-                actions.push(Action::Disarm(Timer::TimeLimit));
-                actions.push(Action::Disarm(Timer::IdleLimit));
+                for timer in OF_THE_LEADER {
+                    actions.push(Action::Disarm(timer));
+                }
                 if !self.is_followed() {
                     actions.push(Action::Arm(
                         Timer::LeftOverGrace,
@@ -369,6 +392,30 @@ impl Life {
         }
     }
 
+    fn lock_lost(&mut self, left: Duration, actions: &mut Vec<Action>) {
+        // Clean-up has as long as it would have had, but no longer than the lock has.
+        self.policy.grace = self.policy.grace.min(left);
+        match self.state {
+            State::Spawning => {
+                self.raise(CauseKind::LockLost);
+                self.stopped_before_end = true;
+            }
+            State::Running | State::Lingering => {
+                let signal = self.policy.stop_signal.unwrap_or(Signal::TERM);
+                self.stop(CauseKind::LockLost, signal, actions);
+            }
+            State::Stopping => {
+                self.raise(CauseKind::LockLost);
+                if left.is_zero() {
+                    self.kill(actions);
+                }
+            }
+            State::Killing => self.raise(CauseKind::LockLost),
+            // Nobody is left, or nobody who can be ended.
+            State::Draining | State::Done => {}
+        }
+    }
+
     fn timer_fired(&mut self, timer: Timer, actions: &mut Vec<Action>) {
         let signal = self.policy.stop_signal.unwrap_or(Signal::TERM);
         match (timer, self.state) {
@@ -381,6 +428,7 @@ impl Life {
             (Timer::LeftOverGrace, State::Lingering) => {
                 self.stop(CauseKind::LeftOver, signal, actions);
             }
+            (Timer::Warning, State::Running) => actions.push(Action::Warn),
             (Timer::Grace, State::Stopping) => self.kill(actions),
             (Timer::KillAgain, State::Killing) => {
                 actions.push(Action::KillTree);
@@ -392,7 +440,7 @@ impl Life {
             }
             // A timer that fired while its reason went away.
             (
-                Timer::TimeLimit | Timer::IdleLimit,
+                Timer::TimeLimit | Timer::IdleLimit | Timer::Warning,
                 State::Spawning
                 | State::Lingering
                 | State::Stopping
@@ -476,9 +524,10 @@ impl Life {
             actions.push(Action::NameLeftOver);
         }
         self.state = State::Stopping;
-        for timer in [Timer::TimeLimit, Timer::IdleLimit, Timer::LeftOverGrace] {
+        for timer in OF_THE_LEADER {
             actions.push(Action::Disarm(timer));
         }
+        actions.push(Action::Disarm(Timer::LeftOverGrace));
         if self.policy.grace.is_zero() {
             // Who has no time to clean up need not be asked to.
             self.kill(actions);

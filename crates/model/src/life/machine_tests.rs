@@ -16,6 +16,13 @@ fn policy() -> Policy {
     }
 }
 
+/// The lock is good for so many more seconds.
+fn lock_lost(seconds: u64) -> Event {
+    Event::LockLost {
+        left: Duration::from_secs(seconds),
+    }
+}
+
 fn term() -> Event {
     Event::StopRequested(StopRequest::Signal(Signal::TERM))
 }
@@ -182,6 +189,107 @@ fn without_grace_nobody_is_asked() {
     assert!(actions.contains(&Action::KillTree));
 }
 
+#[test]
+fn a_lock_that_is_being_lost_shortens_the_grace() {
+    for (left, grace) in [(4, 4), (600, 10)] {
+        let (mut life, mut actions) = live(&[Event::Spawned, lock_lost(left)]);
+        assert_eq!(life.state(), State::Stopping);
+        assert!(actions.contains(&Action::SignalTree(Signal::TERM, CauseKind::LockLost)));
+        assert!(actions.contains(&Action::Arm(Timer::Grace, Duration::from_secs(grace))));
+        actions.clear();
+        // Who ends in time is not killed, and yet the status says why.
+        for event in [
+            Event::LeaderExited(OK),
+            Event::TreeEmptied,
+            Event::OutputEnded,
+        ] {
+            life.handle(event, &mut actions);
+        }
+        assert!(!actions.contains(&Action::KillTree));
+        let outcome = life.outcome().expect("done");
+        assert!(outcome.stopped_before_end && !outcome.forced);
+        assert_eq!(crate::exit_code::of(&outcome), crate::exit_code::LOCK_LOST);
+    }
+}
+
+#[test]
+fn a_lost_lock_leaves_no_time() {
+    for before in [
+        vec![],
+        vec![Event::LeaderExited(OK)],
+        vec![term()],
+        vec![lock_lost(5)],
+        vec![
+            Event::LeaderExited(OK),
+            Event::TimerFired(Timer::LeftOverGrace),
+        ],
+    ] {
+        let mut events = vec![Event::Spawned];
+        events.extend(before);
+        let (mut life, _) = live(&events);
+        let mut actions = Vec::new();
+        life.handle(lock_lost(0), &mut actions);
+        assert_eq!(life.state(), State::Killing, "{events:?}");
+        assert!(actions.contains(&Action::KillTree));
+        assert!(!actions.iter().any(|a| matches!(a, Action::SignalTree(..))));
+        assert_eq!(life.cause(), Some(CauseKind::LockLost));
+    }
+}
+
+#[test]
+fn a_stop_that_runs_keeps_its_grace_until_the_lock_is_gone() {
+    let (mut life, actions) = live(&[Event::Spawned, term(), lock_lost(5)]);
+    assert_eq!(
+        (life.state(), life.cause()),
+        (State::Stopping, Some(CauseKind::LockLost))
+    );
+    let told = |a: &&Action| matches!(a, Action::SignalTree(..));
+    assert_eq!(actions.iter().filter(told).count(), 1);
+    life.handle(lock_lost(0), &mut Vec::new());
+    assert_eq!(life.state(), State::Killing);
+}
+
+#[test]
+fn a_lock_that_is_lost_while_starting_is_remembered() {
+    let (life, actions) = live(&[lock_lost(3), Event::Spawned]);
+    assert_eq!(life.state(), State::Stopping);
+    assert!(actions.contains(&Action::Arm(Timer::Grace, Duration::from_secs(3))));
+    let (life, _) = live(&[lock_lost(0), Event::Spawned]);
+    assert_eq!(life.state(), State::Killing);
+}
+
+#[test]
+fn no_other_reason_hides_a_lost_lock() {
+    let lost = Event::StopRequested(StopRequest::FrontLost);
+    for reason in [lost, term()] {
+        let (life, _) = live(&[Event::Spawned, lock_lost(5), reason]);
+        assert_eq!(life.cause(), Some(CauseKind::LockLost));
+        let (life, _) = live(&[Event::Spawned, reason, lock_lost(5)]);
+        assert_eq!(life.cause(), Some(CauseKind::LockLost));
+    }
+}
+
+#[test]
+fn who_runs_for_long_is_warned_of_once_and_only_while_it_runs() {
+    let mut life = Life::new(Policy {
+        warn_after: Some(Duration::from_secs(45)),
+        ..policy()
+    });
+    let mut actions = Vec::new();
+    life.handle(Event::Spawned, &mut actions);
+    assert!(actions.contains(&Action::Arm(Timer::Warning, Duration::from_secs(45))));
+    actions.clear();
+    life.handle(Event::TimerFired(Timer::Warning), &mut actions);
+    assert_eq!(actions, [Action::Warn]);
+    assert_eq!(life.state(), State::Running);
+    actions.clear();
+    life.handle(Event::LeaderExited(OK), &mut actions);
+    assert!(actions.contains(&Action::Disarm(Timer::Warning)));
+    actions.clear();
+    life.handle(Event::TimerFired(Timer::Warning), &mut actions);
+    assert_eq!(actions, []);
+}
+
 fn follower() -> Life {
     let mut life = Life::new(Policy {
         follow: true,
@@ -254,6 +362,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::OutputEnded),
         Just(term()),
         Just(Event::StopRequested(StopRequest::FrontLost)),
+        (0..20u64).prop_map(lock_lost),
+        Just(lock_lost(0)),
         (0..Timer::ALL.len()).prop_map(|i| Event::TimerFired(Timer::ALL[i])),
         Just(Event::KillStalled),
     ]
@@ -261,28 +371,52 @@ fn any_event() -> impl Strategy<Value = Event> {
 
 proptest! {
     /// Whatever the order of events: one report, one stop signal to all, causes only rise,
-    /// nothing is asked after the end, and no kill before the grace was over or waived.
+    /// nothing is asked after the end, and no kill before the grace was over or waived, or the
+    /// lock was lost. No grace is longer than the lock is good for.
     #[test]
     fn invariants(events in prop::collection::vec(any_event(), 0..40), follow: bool) {
-        let mut life = Life::new(Policy { follow, ..policy() });
-        let (mut finished, mut signalled, mut may_kill) = (0, 0, false);
-        let mut cause = None;
+        let warn_after = Some(Duration::from_secs(45));
+        let mut life = Life::new(Policy { follow, warn_after, ..policy() });
+        let (mut finished, mut signalled, mut warned, mut may_kill) = (0, 0, 0, false);
+        let (mut cause, mut left) = (None, Duration::MAX);
         let mut armed = HashSet::new();
         for event in events {
+            // What was not armed does not fire; for the other timers even that would be harmless.
+            if event == Event::TimerFired(Timer::Warning) && !armed.contains(&Timer::Warning) {
+                continue;
+            }
             let before = life.state();
             let mut actions = Vec::new();
             may_kill |= before == State::Stopping
                 && (event == Event::TimerFired(Timer::Grace) || event == term());
+            if let Event::LockLost { left: now } = event {
+                left = left.min(now);
+                may_kill |= now.is_zero();
+            }
             life.handle(event, &mut actions);
             if before == State::Done {
                 prop_assert!(actions.is_empty());
+            }
+            if event == lock_lost(0) {
+                prop_assert!(!matches!(
+                    life.state(),
+                    State::Running | State::Lingering | State::Stopping
+                ));
             }
             prop_assert!(life.cause() >= cause);
             cause = life.cause();
             for action in &actions {
                 match action {
-                    Action::Arm(timer, _) => { armed.insert(*timer); }
+                    Action::Arm(timer, after) => {
+                        armed.insert(*timer);
+                        prop_assert!(*timer != Timer::Grace || *after <= left);
+                    }
                     Action::Disarm(timer) => { armed.remove(timer); }
+                    Action::Warn => {
+                        warned += 1;
+                        prop_assert_eq!(life.state(), State::Running);
+                        prop_assert!(armed.remove(&Timer::Warning));
+                    }
                     Action::NameLeftOver => prop_assert!(life.end().is_some()),
                     Action::SignalTree(..) => signalled += 1,
                     Action::KillTree => prop_assert!(may_kill),
@@ -294,7 +428,7 @@ proptest! {
                 prop_assert!(armed.is_empty());
             }
         }
-        prop_assert!(signalled <= 1);
+        prop_assert!(signalled <= 1 && warned <= 1);
         prop_assert_eq!(finished, u32::from(life.state() == State::Done));
         prop_assert_eq!(life.outcome().is_some(), life.state() == State::Done);
     }

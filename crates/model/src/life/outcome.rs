@@ -47,6 +47,8 @@ pub enum CauseKind {
     TimeLimit,
     /// The process that the caller sees was killed.
     FrontLost,
+    /// The lock that it held was about to be lost, or was: others may enter.
+    LockLost,
 }
 
 /// The whole truth about an ended life.

@@ -34,6 +34,18 @@ fn events() -> Vec<(String, Event)> {
             "front lost".to_owned(),
             Event::StopRequested(StopRequest::FrontLost),
         ),
+        (
+            "lock about to be lost".to_owned(),
+            Event::LockLost {
+                left: Duration::from_secs(1),
+            },
+        ),
+        (
+            "lock lost".to_owned(),
+            Event::LockLost {
+                left: Duration::ZERO,
+            },
+        ),
         ("kill stalled".to_owned(), Event::KillStalled),
     ];
     events.extend(
@@ -60,6 +72,7 @@ fn life_in(state: State) -> Life {
     let mut life = Life::new(Policy {
         timeout: Some(Duration::from_secs(1)),
         idle_timeout: Some(Duration::from_secs(1)),
+        warn_after: Some(Duration::from_secs(1)),
         ..Policy::default()
     });
     for event in way {
@@ -96,6 +109,7 @@ fn describe(action: &Action) -> Option<String> {
     match action {
         Action::Arm(timer, _) => Some(format!("arm {timer:?}")),
         Action::Disarm(_) => None,
+        Action::Warn => Some("warn".to_owned()),
         Action::NameLeftOver => Some("name left-overs".to_owned()),
         Action::SignalTree(..) => Some("tell all".to_owned()),
         Action::KillTree => Some("kill all".to_owned()),

@@ -1,0 +1,837 @@
+//! Locks of several hosts, in an etcd cluster: the same requests, rules and answers as on one.
+//!
+//! A request is a key in the queue of each of its locks, made with a lease: a host that is gone
+//! takes its keys with it. Its ticket is the revision at which the keys were made, one for all its
+//! locks. It is granted by a transaction that fails if anybody changed one of the queues since it
+//! was read; the revision of that is the token. Whoever holds must keep the lease alive, and must
+//! have ended its work before the lease can have run out; how is not decided here.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use ward_model::lock::{Mode, Place, Shape, Standing, Turn, blockers, choose};
+use ward_sys::clock::since_boot;
+
+use crate::acquire::Tell;
+use crate::error::LockError;
+use crate::etcd::{Cluster, Compare, EtcdError, KeyValue, Keys, Lease, Op, Range, Seen, Settings, Txn};
+use crate::kept::{Kept, Stamp};
+use crate::listing::Listed;
+use crate::name::{self, Name};
+use crate::record::{Record, Statistics};
+use crate::request::{Crowd, Gives, Patience, Request, Waiting, Wanted};
+use crate::surroundings;
+use crate::timestamp::Format;
+
+/// Where our keys are, unless it is said.
+const PREFIX: &str = "/ward/locks";
+
+/// A lease is kept alive so often in its time.
+const BEATS: u32 = 6;
+
+/// The cluster tells what changes; should it ever not, we look.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// A command line and a reason are cut to this, bytes.
+const LONGEST_TEXT: usize = 300;
+
+/// The locks of a cluster.
+#[derive(Debug)]
+pub struct Hosts {
+    cluster: Cluster,
+    prefix: String,
+    ttl: Duration,
+}
+
+/// What is kept under a key of a queue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Post {
+    shape: Shape,
+    record: Record,
+    /// Why somebody was sent away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dismissed: Option<String>,
+}
+
+/// A lock of the request.
+#[derive(Debug)]
+struct Seat<'a> {
+    wanted: &'a Wanted,
+    /// Under which its queue is, and our key in it.
+    queue: String,
+    key: String,
+    /// Where what must not be forgotten is.
+    kept: String,
+    format: Option<Format>,
+}
+
+/// One queue, as it was at a moment.
+#[derive(Debug, Default)]
+struct Line {
+    posts: Vec<(KeyValue, Post)>,
+    kept: Option<KeyValue>,
+}
+
+impl Line {
+    fn place(pair: &KeyValue, post: &Post) -> Place {
+        Place {
+            ticket: pair.create_revision,
+            standing: post.record.standing,
+            ask: post.record.ask.clone(),
+            has: post.record.has.clone(),
+        }
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let here = |(_, post): &&(KeyValue, Post)| {
+            post.dismissed.is_none() || post.record.standing == Standing::Holding
+        };
+        let places = self.posts.iter().filter(here);
+        places.map(|(pair, post)| Self::place(pair, post)).collect()
+    }
+
+    fn find(&self, key: &str) -> Option<&(KeyValue, Post)> {
+        self.posts.iter().find(|(pair, _)| pair.key == key.as_bytes())
+    }
+
+    fn records(&self, tickets: &[u64]) -> Vec<Record> {
+        let wanted = |pair: &KeyValue| tickets.contains(&pair.create_revision);
+        let posts = self.posts.iter().filter(|(pair, _)| wanted(pair));
+        posts.map(|(pair, post)| record(pair, post)).collect()
+    }
+}
+
+/// As people see it: the ticket is not in the value, as nobody knows it before it is put.
+fn record(pair: &KeyValue, post: &Post) -> Record {
+    Record {
+        ticket: pair.create_revision,
+        ..post.record.clone()
+    }
+}
+
+/// What came of an attempt.
+enum Step {
+    Granted(Vec<One>),
+    /// These keys are in our way, in that queue; nothing changes for us before one of them does.
+    Blocked {
+        at: usize,
+        keys: Vec<Vec<u8>>,
+        revision: u64,
+    },
+    /// The next time to be given comes only then.
+    Later(Duration),
+    /// Somebody was quicker: look again.
+    Again,
+    /// Nobody uses it, and we are not to be the first.
+    Absent { at: usize, revision: u64 },
+}
+
+/// One lock that is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct One {
+    /// Its name.
+    pub name: String,
+    /// In which mode.
+    pub mode: Mode,
+    /// What was given with it.
+    pub elements: Vec<String>,
+    /// Higher than that of everybody who held it before, on whichever host.
+    pub token: u64,
+    /// Its number in the queue.
+    pub ticket: u64,
+    /// Where its number is kept that is used up only if the work succeeds.
+    kept: Option<String>,
+}
+
+impl Hosts {
+    /// Locks of the cluster that the settings name, below `prefix` (`/ward/locks`). A lease lasts
+    /// for `ttl`.
+    ///
+    /// # Errors
+    /// [`LockError::Cluster`] when the settings do not go together.
+    pub fn new(
+        settings: Settings,
+        prefix: Option<&str>,
+        ttl: Duration,
+    ) -> Result<Self, LockError> {
+        let cluster = Cluster::new(settings).map_err(LockError::cluster)?;
+        Ok(Self {
+            cluster,
+            prefix: prefix.unwrap_or(PREFIX).trim_end_matches('/').to_owned(),
+            ttl,
+        })
+    }
+
+    /// The connection, to be cancelled and the like.
+    pub fn cluster(&mut self) -> &mut Cluster {
+        &mut self.cluster
+    }
+
+    /// Gets all that is asked for, as [`crate::Directory::acquire`]. Idle times and waits in a ring
+    /// are not known here.
+    ///
+    /// # Errors
+    /// [`LockError`]; then nothing is held, and nobody waits any more, at the latest when the
+    /// lease has run out.
+    pub fn acquire(
+        mut self,
+        request: &Request,
+        patience: Patience,
+        mut tell: Tell<'_>,
+    ) -> Result<Shared, LockError> {
+        request.check()?;
+        let deadline = match patience {
+            Patience::None => Some(Instant::now()),
+            Patience::For(time) => Instant::now().checked_add(time),
+            Patience::Never => None,
+        };
+        let mut lease = self.cluster.grant(self.ttl).map_err(LockError::cluster)?;
+        let got = self.wait(request, &mut lease, deadline, &mut tell);
+        match got {
+            Ok(held) => Ok(Shared {
+                hosts: self,
+                lease,
+                held,
+            }),
+            Err(error) => {
+                self.cluster.cancel_on(None).map_err(LockError::cluster)?;
+                // Else it runs out.
+                let _ = self.cluster.revoke(lease.id);
+                Err(error)
+            }
+        }
+    }
+
+    fn wait(
+        &mut self,
+        request: &Request,
+        lease: &mut Lease,
+        deadline: Option<Instant>,
+        tell: &mut Tell<'_>,
+    ) -> Result<Vec<One>, LockError> {
+        let seats = self.seats(request, lease)?;
+        let mut stamp_waited = false;
+        let mut came = false;
+        loop {
+            self.keep(lease, false)?;
+            let lines = self.read(&seats, came, request, lease)?;
+            if !came && !matches!(lines.1, Came::Absent(_)) {
+                came = true;
+            }
+            let (revision, lines) = match lines {
+                (range, Came::Here(lines)) => (range, lines),
+                (range, Came::Absent(at)) => {
+                    if over(deadline) {
+                        return Err(LockError::Absent {
+                            name: seats[at].wanted.name().to_owned(),
+                        });
+                    }
+                    let step = Step::Absent { at, revision: range };
+                    self.watch(&seats, &step, lease, deadline)?;
+                    continue;
+                }
+            };
+            let step = self.attempt(request, &seats, &lines, revision, lease, stamp_waited)?;
+            match &step {
+                Step::Granted(held) => return Ok(held.clone()),
+                Step::Again => continue,
+                Step::Later(time) => {
+                    stamp_waited = true;
+                    std::thread::sleep(*time);
+                    continue;
+                }
+                Step::Absent { .. } => {}
+                Step::Blocked { at, .. } => {
+                    let (seat, line) = (&seats[*at], &lines[*at]);
+                    let waiting = waiting(seat, line);
+                    if over(deadline) {
+                        return Err(LockError::Busy {
+                            name: waiting.name,
+                            holders: waiting.holders,
+                        });
+                    }
+                    if let Some(tell) = tell {
+                        tell(&waiting);
+                    }
+                }
+            }
+            self.watch(&seats, &step, lease, deadline)?;
+        }
+    }
+
+    fn seats<'a>(
+        &self,
+        request: &'a Request,
+        lease: &Lease,
+    ) -> Result<Vec<Seat<'a>>, LockError> {
+        let seat = |wanted: &'a Wanted| {
+            let root = format!("{}/{}", self.prefix, wanted.name.file());
+            Ok(Seat {
+                wanted,
+                key: format!("{root}/queue/{:016x}", lease.id),
+                queue: format!("{root}/queue/"),
+                kept: format!("{root}/kept"),
+                format: match &wanted.gives {
+                    Gives::Timestamp { format } => Some(Format::new(format)?),
+                    Gives::Nothing | Gives::Sequence { .. } => None,
+                },
+            })
+        };
+        request.locks.iter().map(seat).collect()
+    }
+
+    /// Keeps the lease alive, if it is time to.
+    fn keep(&mut self, lease: &mut Lease, now: bool) -> Result<(), LockError> {
+        let beat = lease.ttl / BEATS;
+        if !now && lease.left() + beat > lease.ttl {
+            return Ok(());
+        }
+        match self.cluster.keep_alive(lease) {
+            Ok(_) => Ok(()),
+            // It may be tried again as long as the lease lasts.
+            Err(error) if !is_final(&error) && lease.left() > beat => Ok(()),
+            Err(error) => Err(LockError::cluster(error)),
+        }
+    }
+
+    /// Reads all the queues, at one moment; takes a place in each the first time.
+    fn read(
+        &mut self,
+        seats: &[Seat<'_>],
+        came: bool,
+        request: &Request,
+        lease: &Lease,
+    ) -> Result<(u64, Came), LockError> {
+        let mut look = Txn::new();
+        for seat in seats {
+            look = look
+                .then(Op::range(Keys::prefix(&seat.queue)))
+                .then(Op::range(Keys::one(&seat.kept)));
+        }
+        let mut seen = self.cluster.txn(&look).map_err(LockError::cluster)?;
+        let mut lines = lines_of(seats, &seen.answers_as_ranges())?;
+        if came {
+            return Ok((seen.revision, Came::Here(lines)));
+        }
+        if !request.create
+            && let Some(at) = lines.iter().position(|line| line.posts.is_empty())
+        {
+            return Ok((seen.revision, Came::Absent(at)));
+        }
+        self.meet(request, seats, &lines)?;
+        let mut come = Txn::new();
+        for seat in seats {
+            let post = post_of(seat.wanted, request);
+            come = come
+                .when(Compare::absent(&seat.key))
+                .then(Op::put_with(&seat.key, json(&post)?, lease.id));
+        }
+        let put = self.cluster.txn(&come).map_err(LockError::cluster)?;
+        if !put.succeeded && !put.repeated {
+            return Err(LockError::Name(request.names()));
+        }
+        seen = self.cluster.txn(&look).map_err(LockError::cluster)?;
+        lines = lines_of(seats, &seen.answers_as_ranges())?;
+        Ok((seen.revision, Came::Here(lines)))
+    }
+
+    /// What we do about others who are in the queues when we come.
+    fn meet(
+        &mut self,
+        request: &Request,
+        seats: &[Seat<'_>],
+        lines: &[Line],
+    ) -> Result<(), LockError> {
+        for (seat, line) in seats.iter().zip(lines) {
+            let waits = |(_, post): &&(KeyValue, Post)| {
+                post.record.standing == Standing::Waiting && post.dismissed.is_none()
+            };
+            let mut waiting = line.posts.iter().filter(waits);
+            match request.crowd {
+                Crowd::Join => {}
+                Crowd::SkipIfQueued => {
+                    if let Some((pair, post)) = waiting.next() {
+                        return Err(LockError::Queued {
+                            name: seat.wanted.name().to_owned(),
+                            waiting: Box::new(record(pair, post)),
+                        });
+                    }
+                }
+                Crowd::ReplacePending => {
+                    for (pair, post) in waiting {
+                        let (user, host) = (surroundings::user(), surroundings::host());
+                        let post = Post {
+                            dismissed: Some(format!("replaced by {user}@{host}")),
+                            ..post.clone()
+                        };
+                        let Some(lease) = pair.lease else { continue };
+                        let txn = Txn::new()
+                            .when(Compare::unchanged(&pair.key, pair.mod_revision))
+                            .then(Op::put_with(&pair.key, json(&post)?, lease));
+                        match self.cluster.txn(&txn) {
+                            // Who is gone, or was granted it meanwhile, need not be sent away.
+                            Ok(_) | Err(EtcdError::LeaseGone { .. }) => {}
+                            Err(error) => return Err(LockError::cluster(error)),
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the locks, if they can be had.
+    fn attempt(
+        &mut self,
+        request: &Request,
+        seats: &[Seat<'_>],
+        lines: &[Line],
+        revision: u64,
+        lease: &Lease,
+        stamp_waited: bool,
+    ) -> Result<Step, LockError> {
+        let mut grant = Txn::new();
+        let mut held = Vec::with_capacity(seats.len());
+        for (at, (seat, line)) in seats.iter().zip(lines).enumerate() {
+            let name = seat.wanted.name().to_owned();
+            let Some((pair, post)) = line.find(&seat.key) else {
+                return Err(LockError::cluster(EtcdError::LeaseGone { lease: lease.id }));
+            };
+            if let Some(why) = post.dismissed.clone() {
+                return Err(LockError::Dismissed { name, why });
+            }
+            if post.record.standing == Standing::Holding {
+                // It was granted by a member that did not say so.
+                held.push(one(seat, &post.record, pair.mod_revision, pair.create_revision));
+                continue;
+            }
+            let ticket = pair.create_revision;
+            agree(seat, line, ticket)?;
+            let family = if request.reentrant {
+                tickets_above(request, seat)
+            } else {
+                Vec::new()
+            };
+            let by = blockers(seat.wanted.shape, &line.places(), ticket, &family);
+            if !by.is_empty() {
+                let above = tickets_above(request, seat);
+                if let Some(own) = by.iter().find(|it| above.contains(it)) {
+                    let holder = line.records(&[*own]);
+                    let ring = holder
+                        .iter()
+                        .map(|holder| format!("{} holds it, and we are a part of that", holder.summary()));
+                    return Err(LockError::Deadlock {
+                        name,
+                        ring: ring.collect(),
+                    });
+                }
+                let keys = line.posts.iter();
+                let keys = keys.filter(|(pair, _)| by.contains(&pair.create_revision) || pair.key == seat.key.as_bytes());
+                return Ok(Step::Blocked {
+                    at,
+                    keys: keys.map(|(pair, _)| pair.key.clone()).collect(),
+                    revision,
+                });
+            }
+            let (has, kept) = match given(seat, line, ticket, revision, stamp_waited)? {
+                Gift::Of(has, kept) => (has, kept),
+                Gift::Later(time) => return Ok(Step::Later(time)),
+            };
+            let mut post = post.clone();
+            post.record.standing = Standing::Holding;
+            post.record.held_since = Some(surroundings::now() as f64 / 1e6);
+            post.record.has = has;
+            grant = grant
+                .when(Compare::not_since(Keys::prefix(&seat.queue), revision))
+                .when(Compare::present(&seat.key))
+                .then(Op::put_with(&seat.key, json(&post)?, lease.id));
+            if let Some(kept) = kept {
+                let unchanged = match &line.kept {
+                    Some(pair) => Compare::unchanged(&seat.kept, pair.mod_revision),
+                    None => Compare::absent(&seat.kept),
+                };
+                grant = grant.when(unchanged).then(Op::put(&seat.kept, json(&kept)?));
+            }
+            held.push(one(seat, &post.record, 0, ticket));
+        }
+        if grant.then.is_empty() {
+            return Ok(Step::Granted(held));
+        }
+        let applied = self.cluster.txn(&grant).map_err(LockError::cluster)?;
+        if !applied.succeeded {
+            return Ok(Step::Again);
+        }
+        for one in &mut held {
+            one.token = applied.revision;
+        }
+        Ok(Step::Granted(held))
+    }
+
+    /// Waits until something has changed that keeps us, or a time has come.
+    fn watch(
+        &mut self,
+        seats: &[Seat<'_>],
+        step: &Step,
+        lease: &mut Lease,
+        deadline: Option<Instant>,
+    ) -> Result<(), LockError> {
+        let (at, keys, revision) = match step {
+            Step::Blocked { at, keys, revision } => (*at, keys.as_slice(), *revision),
+            Step::Absent { at, revision } => (*at, [].as_slice(), *revision),
+            Step::Granted(_) | Step::Later(_) | Step::Again => return Ok(()),
+        };
+        let mut watch = self
+            .cluster
+            .watch(Keys::prefix(&seats[at].queue), revision + 1);
+        let look_again = since_boot() + LOOK;
+        loop {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) || since_boot() >= look_again {
+                return Ok(());
+            }
+            let beat = since_boot() + lease.ttl / BEATS;
+            let until = left.map_or(beat, |left| beat.min(since_boot() + left));
+            match watch.next(&mut self.cluster, Some(until)) {
+                Ok(Seen::Events { events, .. }) => {
+                    if keys.is_empty() || events.iter().any(|it| keys.contains(&it.pair.key)) {
+                        return Ok(());
+                    }
+                }
+                Ok(Seen::Missed { .. }) => return Ok(()),
+                Ok(Seen::Deadline) => {}
+                Ok(Seen::Cancelled) => {
+                    return Err(LockError::Cancelled(seats[at].wanted.name().to_owned()));
+                }
+                // As long as the lease lasts, it may come back.
+                Err(error) if !is_final(&error) && lease.left() > lease.ttl / BEATS => {}
+                Err(error) => return Err(LockError::cluster(error)),
+            }
+            self.keep(lease, false)?;
+        }
+    }
+
+    /// Every lock that somebody holds or waits for, by name.
+    ///
+    /// # Errors
+    /// [`LockError::Cluster`].
+    pub fn list(&mut self) -> Result<Vec<Listed>, LockError> {
+        let root = format!("{}/", self.prefix);
+        let range = self.cluster.range(&Keys::prefix(&root));
+        let range = range.map_err(LockError::cluster)?;
+        let mut all: Vec<Listed> = Vec::new();
+        for pair in &range.pairs {
+            let key = String::from_utf8_lossy(&pair.key);
+            let rest = key.strip_prefix(&root).unwrap_or_default();
+            let Some((file, "queue", _)) = parts(rest) else {
+                continue;
+            };
+            let (Some(name), Ok(post)) = (name::decode(file), post(pair)) else {
+                continue;
+            };
+            let at = all.iter().position(|it| it.name == name).unwrap_or_else(|| {
+                all.push(Listed {
+                    name,
+                    shape: post.shape,
+                    holders: Vec::new(),
+                    waiting: Vec::new(),
+                    statistics: Statistics::default(),
+                });
+                all.len() - 1
+            });
+            let record = record(pair, &post);
+            match record.standing {
+                Standing::Holding => all[at].holders.push(record),
+                Standing::Waiting => all[at].waiting.push(record),
+            }
+        }
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(all)
+    }
+}
+
+/// How we stand after the queues were read.
+enum Came {
+    Here(Vec<Line>),
+    /// Nobody uses this one, and we are not to be the first.
+    Absent(usize),
+}
+
+enum Gift {
+    /// These, and what must not be forgotten.
+    Of(Vec<String>, Option<Kept>),
+    Later(Duration),
+}
+
+fn given(
+    seat: &Seat<'_>,
+    line: &Line,
+    ticket: u64,
+    revision: u64,
+    waited: bool,
+) -> Result<Gift, LockError> {
+    let mut kept = match &line.kept {
+        None => Kept::default(),
+        Some(pair) => serde_json::from_slice(&pair.value).map_err(|error| LockError::Damaged {
+            path: seat.kept.clone().into(),
+            why: error.to_string(),
+        })?,
+    };
+    Ok(match (&seat.wanted.gives, &seat.format) {
+        (Gives::Nothing, _) | (Gives::Timestamp { .. }, None) => {
+            let has = if seat.wanted.shape == Shape::Pool {
+                choose(&line.places(), ticket, revision)
+            } else {
+                Vec::new()
+            };
+            Gift::Of(has, None)
+        }
+        (
+            Gives::Sequence {
+                transactional: false,
+            },
+            _,
+        ) => {
+            kept.next += 1;
+            Gift::Of(vec![(kept.next - 1).to_string()], Some(kept))
+        }
+        (
+            Gives::Sequence {
+                transactional: true,
+            },
+            _,
+        ) => {
+            let here: Vec<u64> = line.posts.iter().map(|(it, _)| it.create_revision).collect();
+            let number = kept.number_on_trial(ticket, |other| here.contains(&other));
+            Gift::Of(vec![number.to_string()], Some(kept))
+        }
+        (Gives::Timestamp { .. }, Some(format)) => match kept.stamp(format, waited)? {
+            Stamp::Given(text) => Gift::Of(vec![text], Some(kept)),
+            Stamp::Later(time) => Gift::Later(time),
+        },
+    })
+}
+
+fn one(seat: &Seat<'_>, record: &Record, token: u64, ticket: u64) -> One {
+    let on_trial = matches!(
+        seat.wanted.gives,
+        Gives::Sequence {
+            transactional: true
+        }
+    );
+    One {
+        name: seat.wanted.name().to_owned(),
+        mode: seat.wanted.mode,
+        elements: record.has.clone(),
+        token,
+        ticket,
+        kept: on_trial.then(|| seat.kept.clone()),
+    }
+}
+
+fn over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+}
+
+fn is_final(error: &EtcdError) -> bool {
+    matches!(
+        error,
+        EtcdError::LeaseGone { .. } | EtcdError::Settings { .. }
+    )
+}
+
+/// Tickets of this lock that are held above us.
+fn tickets_above(request: &Request, seat: &Seat<'_>) -> Vec<u64> {
+    let file = seat.wanted.name.file();
+    let ours = |name: &str| Name::parse(name).is_ok_and(|it| it.file() == file);
+    let above = request.held_above.iter();
+    above
+        .filter(|(name, _)| ours(name))
+        .map(|(_, ticket)| *ticket)
+        .collect()
+}
+
+/// Everybody who was there before us must mean the same by the name.
+fn agree(seat: &Seat<'_>, line: &Line, ticket: u64) -> Result<(), LockError> {
+    let before = |(pair, _): &&(KeyValue, Post)| pair.create_revision < ticket;
+    let mut others = line.posts.iter().filter(before);
+    match others.find(|(_, post)| post.shape != seat.wanted.shape) {
+        None => Ok(()),
+        Some((_, post)) => Err(LockError::shapes(
+            seat.wanted.name(),
+            post.shape,
+            seat.wanted.shape,
+        )),
+    }
+}
+
+fn waiting(seat: &Seat<'_>, line: &Line) -> Waiting {
+    let own = line.find(&seat.key).map_or(u64::MAX, |(pair, _)| pair.create_revision);
+    let ahead = |(pair, post): &&(KeyValue, Post)| {
+        pair.create_revision < own || post.record.standing == Standing::Holding
+    };
+    let holds = |(_, post): &&(KeyValue, Post)| post.record.standing == Standing::Holding;
+    let others = || line.posts.iter().filter(ahead);
+    Waiting {
+        ahead: others().count(),
+        name: seat.wanted.name().to_owned(),
+        holders: others()
+            .filter(holds)
+            .map(|(pair, post)| record(pair, post))
+            .collect(),
+    }
+}
+
+fn post_of(wanted: &Wanted, request: &Request) -> Post {
+    let own = surroundings::ourselves();
+    let cut = |text: &String| text.chars().take(LONGEST_TEXT).collect::<String>();
+    Post {
+        shape: wanted.shape,
+        record: Record {
+            ticket: 0,
+            token: None,
+            name: wanted.name().to_owned(),
+            standing: Standing::Waiting,
+            ask: wanted.ask(request),
+            has: Vec::new(),
+            pid: own.pid,
+            start_ticks: own.start,
+            guardian: None,
+            work: None,
+            user: surroundings::user().to_owned(),
+            host: surroundings::host().to_owned(),
+            command: cut(&request.command),
+            why: request.why.as_ref().map(cut),
+            origin: request.origin.as_ref().map(cut),
+            reserved: false,
+            until: None,
+            asked_at: surroundings::now() as f64 / 1e6,
+            held_since: None,
+        },
+        dismissed: None,
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, LockError> {
+    serde_json::to_vec(value).map_err(|error| LockError::Damaged {
+        path: "what is to be kept".into(),
+        why: error.to_string(),
+    })
+}
+
+fn post(pair: &KeyValue) -> Result<Post, LockError> {
+    serde_json::from_slice(&pair.value).map_err(|error| LockError::Damaged {
+        path: String::from_utf8_lossy(&pair.key).into_owned().into(),
+        why: error.to_string(),
+    })
+}
+
+fn parts(rest: &str) -> Option<(&str, &str, &str)> {
+    let (file, rest) = rest.split_once('/')?;
+    let (kind, key) = rest.split_once('/')?;
+    Some((file, kind, key))
+}
+
+fn lines_of(seats: &[Seat<'_>], ranges: &[Range]) -> Result<Vec<Line>, LockError> {
+    let mut lines = Vec::with_capacity(seats.len());
+    for pair in ranges.chunks(2) {
+        let mut line = Line::default();
+        if let [queue, kept] = pair {
+            for pair in &queue.pairs {
+                line.posts.push((pair.clone(), post(pair)?));
+            }
+            line.kept = kept.pairs.first().cloned();
+        }
+        lines.push(line);
+    }
+    lines.resize_with(seats.len(), Line::default);
+    Ok(lines)
+}
+
+/// Locks of a cluster that are held, as long as their lease is kept alive.
+#[derive(Debug)]
+pub struct Shared {
+    hosts: Hosts,
+    lease: Lease,
+    held: Vec<One>,
+}
+
+impl Shared {
+    /// Which, in the order in which they were named.
+    #[must_use]
+    pub fn locks(&self) -> &[One] {
+        &self.held
+    }
+
+    /// Until when nobody else can have them, on the clock of [`since_boot`].
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.lease.deadline
+    }
+
+    /// For how long each [`Shared::keep_alive`] is good.
+    #[must_use]
+    pub fn ttl(&self) -> Duration {
+        self.lease.ttl
+    }
+
+    /// The connection, to be cancelled and the like.
+    pub fn cluster(&mut self) -> &mut Cluster {
+        &mut self.hosts.cluster
+    }
+
+    /// Keeps them for another [`Shared::ttl`]. Returns the new deadline.
+    ///
+    /// # Errors
+    /// See [`Cluster::keep_alive`]: unless [`Shared::is_lost`] says so of it, it may be tried again.
+    pub fn keep_alive(&mut self) -> Result<Duration, EtcdError> {
+        self.hosts.cluster.keep_alive(&mut self.lease)?;
+        Ok(self.lease.deadline)
+    }
+
+    /// Whether they are lost for good.
+    #[must_use]
+    pub fn is_lost(error: &EtcdError) -> bool {
+        is_final(error)
+    }
+
+    /// The work has succeeded: numbers that were on trial are used up. To be called before
+    /// [`Shared::release`].
+    ///
+    /// # Errors
+    /// [`LockError::Cluster`].
+    pub fn commit(&mut self) -> Result<(), LockError> {
+        for held in &self.held {
+            let Some(key) = &held.kept else { continue };
+            loop {
+                let pair = self.hosts.cluster.get(key).map_err(LockError::cluster)?;
+                let Some(pair) = pair else { break };
+                let mut kept: Kept =
+                    serde_json::from_slice(&pair.value).map_err(|error| LockError::Damaged {
+                        path: key.clone().into(),
+                        why: error.to_string(),
+                    })?;
+                kept.commit(held.ticket);
+                let txn = Txn::new()
+                    .when(Compare::unchanged(key, pair.mod_revision))
+                    .then(Op::put(key, json(&kept)?));
+                let applied = self.hosts.cluster.txn(&txn).map_err(LockError::cluster)?;
+                if applied.succeeded {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives them back.
+    ///
+    /// # Errors
+    /// [`LockError::Cluster`] when the cluster cannot be told: then they are free when the lease
+    /// has run out.
+    pub fn release(mut self) -> Result<(), LockError> {
+        self.hosts
+            .cluster
+            .revoke(self.lease.id)
+            .map_err(LockError::cluster)
+    }
+}

@@ -1,0 +1,271 @@
+//! Coming into a queue, and what one is given at the end of it.
+
+use std::time::Duration;
+
+use ward_model::lock::{Shape, Standing, choose};
+
+use crate::durable::Durable;
+use crate::error::LockError;
+use crate::image::{Entry, NO_TEXT, Who};
+use crate::kept::Stamp;
+use crate::line::Line;
+use crate::name::Name;
+use crate::request::{Crowd, Gives, Request, Wanted};
+use crate::store::Store;
+use crate::surroundings;
+use crate::text::Text;
+use crate::timestamp::Format;
+
+/// A command line in the queue is cut to this, and a reason, bytes.
+const LONGEST_COMMAND: usize = 200;
+const LONGEST_REASON: usize = 300;
+
+/// A place in one of the queues.
+pub(crate) struct Seat<'a> {
+    pub(crate) wanted: &'a Wanted,
+    /// Which of the request's locks.
+    pub(crate) number: usize,
+    pub(crate) store: Store,
+    pub(crate) durable: Durable,
+    pub(crate) format: Option<Format>,
+    pub(crate) ticket: Option<u64>,
+    pub(crate) has: Vec<String>,
+}
+
+impl Seat<'_> {
+    /// Tickets of this lock that are held above us and shared with us.
+    pub(crate) fn family(&self, request: &Request) -> Vec<u64> {
+        if !request.reentrant {
+            return Vec::new();
+        }
+        let ours = |(name, _): &&(String, u64)| {
+            Name::parse(name).is_ok_and(|it| it.file() == self.store.name().file())
+        };
+        let tickets = request.held_above.iter().filter(ours);
+        tickets.map(|(_, ticket)| *ticket).collect()
+    }
+}
+
+/// Whether we may come: not if nobody uses it and we are not to be the first.
+pub(crate) fn come(
+    seat: &Seat<'_>,
+    line: &mut Line<'_>,
+    request: &Request,
+) -> Result<bool, LockError> {
+    line.agree_on(seat.wanted.shape)?;
+    if !line.is_used()? {
+        if !request.create {
+            return Ok(false);
+        }
+        line.image_mut().idle = u64::try_from(request.idle.as_micros()).unwrap_or(u64::MAX);
+    }
+    if request.crowd == Crowd::Join {
+        return Ok(true);
+    }
+    let waits = |it: &Entry| it.standing == Standing::Waiting && !it.dismissed;
+    let waiting: Vec<Entry> = line.present()?.into_iter().filter(waits).collect();
+    match request.crowd {
+        Crowd::Join => {}
+        Crowd::SkipIfQueued => {
+            if let Some(entry) = waiting.first() {
+                return Err(LockError::Queued {
+                    name: seat.wanted.name().to_owned(),
+                    waiting: Box::new(line.record(entry)),
+                });
+            }
+        }
+        Crowd::ReplacePending => {
+            for entry in waiting {
+                let who = surroundings::ourselves().pid;
+                let why = format!("replaced by {who} ({})", surroundings::user());
+                dismiss(line, entry.ticket, why)?;
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Sends somebody away who waits. He learns of it when the queue is saved.
+fn dismiss(line: &mut Line<'_>, ticket: u64, why: String) -> Result<(), LockError> {
+    let Some(entry) = line.entry(ticket).copied() else {
+        return Ok(());
+    };
+    let mut text = Text::clone(&line.store().text(&entry));
+    text.dismissed = Some(why);
+    rewrite(line, ticket, text)?;
+    if let Some(entry) = line.entry_mut(ticket) {
+        entry.dismissed = true;
+    }
+    Ok(())
+}
+
+/// Puts another text to somebody's name, in a place that is free: the queue tells of the old one
+/// until it is saved.
+fn rewrite(line: &mut Line<'_>, ticket: u64, mut text: Text) -> Result<(), LockError> {
+    let slot = line.section().free_slot(line.image())?;
+    text.version = text.version.wrapping_add(1);
+    let version = text.version;
+    line.section().write_text(slot, text)?;
+    if let Some(entry) = line.entry_mut(ticket) {
+        (entry.slot, entry.version) = (slot, version);
+    }
+    Ok(())
+}
+
+/// Takes a place at the end of the queue.
+pub(crate) fn enqueue(
+    seat: &Seat<'_>,
+    line: &mut Line<'_>,
+    request: &Request,
+    own: usize,
+    tickets: &[u64],
+    seats: &[Seat<'_>],
+) -> Result<(), LockError> {
+    let ticket = tickets.get(own).copied().unwrap_or(0);
+    let wanted = seat.wanted;
+    let ask = wanted.ask(request);
+    let says_nothing = request.command.is_empty()
+        && request.why.is_none()
+        && request.origin.is_none()
+        && request.held_above.is_empty()
+        && seats.len() == 1
+        && ask.path.is_empty()
+        && ask.among.is_empty()
+        && wanted.gives == Gives::Nothing;
+    let slot = if says_nothing {
+        NO_TEXT
+    } else {
+        let slot = line.section().free_slot(line.image())?;
+        let text = text_of(request, wanted, own, tickets, seats);
+        line.section().write_text(slot, text)?;
+        slot
+    };
+    line.store().appear(ticket)?;
+    line.image_mut().entries.push(Entry {
+        ticket,
+        token: 0,
+        standing: Standing::Waiting,
+        mode: ask.mode,
+        turn: ask.turn,
+        take: ask.take,
+        priority: ask.priority,
+        slot,
+        version: 0,
+        has_text: !ask.path.is_empty() || !ask.among.is_empty(),
+        has_above: !request.held_above.is_empty(),
+        sleeps: false,
+        is_plain: seats.len() == 1
+            && wanted.gives == Gives::Nothing
+            && wanted.shape != Shape::Pool
+            && !request.reentrant,
+        dismissed: false,
+        reserved: false,
+        uid: surroundings::own_uid(),
+        owner: surroundings::ourselves(),
+        guardian: Who::default(),
+        work: Who::default(),
+        namespace: surroundings::namespace(),
+        asked_at: surroundings::now(),
+        held_since: 0,
+        until: 0,
+    });
+    Ok(())
+}
+
+/// What is written of us.
+fn text_of(
+    request: &Request,
+    wanted: &Wanted,
+    own: usize,
+    tickets: &[u64],
+    seats: &[Seat<'_>],
+) -> Text {
+    let ask = wanted.ask(request);
+    let together = seats.iter().zip(tickets).enumerate();
+    Text {
+        ticket: tickets.get(own).copied().unwrap_or(0),
+        version: 0,
+        name: wanted.name().to_owned(),
+        path: ask.path,
+        among: ask.among,
+        has: Vec::new(),
+        together: together
+            .filter(|(at, _)| *at != own)
+            .map(|(_, (seat, ticket))| (seat.wanted.name().to_owned(), *ticket))
+            .collect(),
+        above: request.held_above.clone(),
+        reentrant: request.reentrant,
+        // Told by his number; to look his name up takes as long as all the rest.
+        user: String::new(),
+        host: surroundings::host().to_owned(),
+        command: cut(&request.command, LONGEST_COMMAND),
+        why: request.why.as_deref().map(|why| cut(why, LONGEST_REASON)),
+        origin: request.origin.as_deref().map(|it| cut(it, LONGEST_REASON)),
+        dismissed: None,
+    }
+}
+
+fn cut(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_owned();
+    }
+    let end = (0..=longest).rev().find(|at| text.is_char_boundary(*at));
+    format!("{}…", &text[..end.unwrap_or(0)])
+}
+
+/// What a grant gives.
+pub(crate) enum Gift {
+    Of(Vec<String>),
+    /// A time, but not yet.
+    Later(Duration),
+}
+
+pub(crate) fn give(
+    seat: &Seat<'_>,
+    line: &mut Line<'_>,
+    ticket: u64,
+    waited: bool,
+) -> Result<Gift, LockError> {
+    Ok(match (&seat.wanted.gives, &seat.format) {
+        (Gives::Nothing, _) if line.image().shape == Shape::Pool => {
+            let places = line.store().places(line.image());
+            Gift::Of(choose(&places, ticket, line.image().counts.granted))
+        }
+        (Gives::Nothing, _) | (Gives::Timestamp { .. }, None) => Gift::Of(Vec::new()),
+        (
+            Gives::Sequence {
+                transactional: false,
+            },
+            _,
+        ) => Gift::Of(vec![seat.durable.number(line.image_mut())?.to_string()]),
+        (
+            Gives::Sequence {
+                transactional: true,
+            },
+            _,
+        ) => {
+            let is_there = |other: u64| {
+                line.entry(other)
+                    .is_some_and(|entry| line.store().is_there(entry).unwrap_or(true))
+            };
+            let number = seat.durable.number_on_trial(ticket, is_there)?;
+            Gift::Of(vec![number.to_string()])
+        }
+        (Gives::Timestamp { .. }, Some(format)) => match seat.durable.stamp(format, waited)? {
+            Stamp::Given(text) => Gift::Of(vec![text]),
+            Stamp::Later(time) => Gift::Later(time),
+        },
+    })
+}
+
+pub(crate) fn grant(line: &mut Line<'_>, ticket: u64, things: &[String]) -> Result<(), LockError> {
+    if !things.is_empty()
+        && let Some(entry) = line.entry(ticket).copied()
+    {
+        let mut text = Text::clone(&line.store().text(&entry));
+        text.has = things.to_vec();
+        rewrite(line, ticket, text)?;
+    }
+    line.grant(ticket);
+    Ok(())
+}
