@@ -1,5 +1,7 @@
 //! The command line: every verb, option, default and text of help.
 
+#[cfg(feature = "etcd")]
+mod cluster;
 mod daemon;
 mod lock;
 mod run;
@@ -14,6 +16,8 @@ use clap::{
 };
 use ward_model::exit_code;
 
+#[cfg(feature = "etcd")]
+pub(crate) use cluster::ClusterArgs;
 pub(crate) use daemon::{
     IfRunning, LogsArgs, PsArgs, RestartArgs, SpawnArgs, StatusArgs, StopArgs,
 };

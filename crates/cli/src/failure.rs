@@ -59,6 +59,11 @@ impl Failure {
         &self.text
     }
 
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// The exit status that tells it.
     pub(crate) fn code(&self) -> u8 {
         self.code

@@ -432,7 +432,9 @@ impl<'a> Drive<'a> {
 
     fn leader_ended(&mut self, end: End) {
         self.custody.account.leader_ended(Instant::now());
-        self.custody.locks.work_ended();
+        self.custody
+            .locks
+            .work_ended(end == End::Exited { code: 0 });
         self.let_go_of_lease();
         self.feed(Event::LeaderExited(end));
     }

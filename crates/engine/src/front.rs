@@ -148,6 +148,8 @@ pub(crate) struct Desk {
     shares_output: bool,
     /// There is nobody who could hang up: such a signal is for the command.
     detached: bool,
+    /// What is not heeded, whoever sent it.
+    deaf_to: Vec<Signal>,
 }
 
 impl Desk {
@@ -164,6 +166,7 @@ impl Desk {
             settings: None,
             typed: Vec::new(),
             detached: custody.spec.detached.is_some(),
+            deaf_to: custody.spec.deaf_to.clone(),
         };
         desk.take_terminal();
         desk
@@ -208,6 +211,9 @@ impl Desk {
         let Some(signal) = Signal::from_number(received.signal) else {
             return;
         };
+        if self.deaf_to.contains(&signal) {
+            return;
+        }
         if self.detached {
             keep::on_signal(received, say);
             return;

@@ -37,3 +37,14 @@ pub fn tell_to_stop(holder: &Record, grace: Option<Duration>) -> bool {
     let guardian = holder.guardian.is_some_and(tell);
     front || guardian || holder.work.is_some_and(tell)
 }
+
+/// Kills the work of a holder, and nobody else: for when those who would have stopped it are gone.
+pub fn kill_work(holder: &Record) {
+    let Some((pid, start)) = holder.work.filter(|_| holder.is_on_this_host()) else {
+        return;
+    };
+    let held = Process::hold(pid).filter(|process| process.stat().start_ticks == start);
+    if let Some(process) = held {
+        let _ = process.signal(Signal::KILL.number());
+    }
+}

@@ -31,6 +31,7 @@ pub mod locks;
 mod notice;
 mod output;
 pub mod ready;
+pub mod renewer;
 mod report_file;
 pub mod runs;
 pub mod shell_step;

@@ -11,6 +11,7 @@ use ward_lock::Held;
 use ward_sys::Pid;
 
 pub use crate::lease::LeaseWatch;
+pub use crate::renewer::Renewer;
 
 /// The number of the first lock's descriptor in the command: shells use those from 10 on.
 pub const FIRST_DESCRIPTOR: i32 = 100;
@@ -31,6 +32,8 @@ pub struct Locks {
     held: Vec<Held>,
     until: Until,
     lease: Option<LeaseWatch>,
+    renewer: Option<Renewer>,
+    succeeded: bool,
     free: bool,
 }
 
@@ -55,6 +58,13 @@ impl Locks {
     #[must_use]
     pub fn with_lease(mut self, lease: LeaseWatch) -> Self {
         self.lease = Some(lease);
+        self
+    }
+
+    /// The same, and who renews the lease is told when they are free.
+    #[must_use]
+    pub fn renewed_by(mut self, renewer: Renewer) -> Self {
+        self.renewer = Some(renewer);
         self
     }
 
@@ -87,8 +97,10 @@ impl Locks {
         }
     }
 
-    /// The command has ended.
-    pub(crate) fn work_ended(&mut self) {
+    /// The command has ended. If it has not succeeded, what was given with the locks is as if it had
+    /// not been.
+    pub(crate) fn work_ended(&mut self, succeeded: bool) {
+        self.succeeded = succeeded;
         if self.until == Until::Command {
             self.release();
         }
@@ -101,7 +113,14 @@ impl Locks {
 
     fn release(&mut self) {
         self.free = true;
+        if let Some(renewer) = self.renewer.take() {
+            renewer.tell_free(self.succeeded);
+        }
         for held in self.held.drain(..) {
+            if self.succeeded {
+                // Else somebody else gets the number again.
+                let _ = held.commit();
+            }
             held.release();
         }
     }

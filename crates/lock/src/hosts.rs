@@ -6,15 +6,20 @@
 //! was read; the revision of that is the token. Whoever holds must keep the lease alive, and must
 //! have ended its work before the lease can have run out; how is not decided here.
 
+mod post;
+mod shared;
+
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-use ward_model::lock::{Mode, Place, Shape, Standing, Turn, blockers, choose};
+use ward_model::lock::{Shape, Standing, blockers, choose};
 use ward_sys::clock::since_boot;
 
 use crate::acquire::Tell;
 use crate::error::LockError;
-use crate::etcd::{Cluster, Compare, EtcdError, KeyValue, Keys, Lease, Op, Range, Seen, Settings, Txn};
+use crate::etcd::{
+    Applied, Cluster, Compare, EtcdError, KeyValue, Keys, Lease, Op, Seen, Settings, Txn,
+};
+use crate::image::Who;
 use crate::kept::{Kept, Stamp};
 use crate::listing::Listed;
 use crate::name::{self, Name};
@@ -22,6 +27,9 @@ use crate::record::{Record, Statistics};
 use crate::request::{Crowd, Gives, Patience, Request, Waiting, Wanted};
 use crate::surroundings;
 use crate::timestamp::Format;
+
+use post::{Line, Post, json, post, post_of, record};
+pub use shared::{One, Shared};
 
 /// Where our keys are, unless it is said.
 const PREFIX: &str = "/ward/locks";
@@ -32,25 +40,14 @@ const BEATS: u32 = 6;
 /// The cluster tells what changes; should it ever not, we look.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// A command line and a reason are cut to this, bytes.
-const LONGEST_TEXT: usize = 300;
-
 /// The locks of a cluster.
 #[derive(Debug)]
 pub struct Hosts {
     cluster: Cluster,
     prefix: String,
     ttl: Duration,
-}
-
-/// What is kept under a key of a queue.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Post {
-    shape: Shape,
-    record: Record,
-    /// Why somebody was sent away.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    dismissed: Option<String>,
+    /// Who asks; whoever keeps the lease may be a fork of him.
+    who: Who,
 }
 
 /// A lock of the request.
@@ -63,50 +60,6 @@ struct Seat<'a> {
     /// Where what must not be forgotten is.
     kept: String,
     format: Option<Format>,
-}
-
-/// One queue, as it was at a moment.
-#[derive(Debug, Default)]
-struct Line {
-    posts: Vec<(KeyValue, Post)>,
-    kept: Option<KeyValue>,
-}
-
-impl Line {
-    fn place(pair: &KeyValue, post: &Post) -> Place {
-        Place {
-            ticket: pair.create_revision,
-            standing: post.record.standing,
-            ask: post.record.ask.clone(),
-            has: post.record.has.clone(),
-        }
-    }
-
-    fn places(&self) -> Vec<Place> {
-        let here = |(_, post): &&(KeyValue, Post)| {
-            post.dismissed.is_none() || post.record.standing == Standing::Holding
-        };
-        let places = self.posts.iter().filter(here);
-        places.map(|(pair, post)| Self::place(pair, post)).collect()
-    }
-
-    fn find(&self, key: &str) -> Option<&(KeyValue, Post)> {
-        self.posts.iter().find(|(pair, _)| pair.key == key.as_bytes())
-    }
-
-    fn records(&self, tickets: &[u64]) -> Vec<Record> {
-        let wanted = |pair: &KeyValue| tickets.contains(&pair.create_revision);
-        let posts = self.posts.iter().filter(|(pair, _)| wanted(pair));
-        posts.map(|(pair, post)| record(pair, post)).collect()
-    }
-}
-
-/// As people see it: the ticket is not in the value, as nobody knows it before it is put.
-fn record(pair: &KeyValue, post: &Post) -> Record {
-    Record {
-        ticket: pair.create_revision,
-        ..post.record.clone()
-    }
 }
 
 /// What came of an attempt.
@@ -123,24 +76,10 @@ enum Step {
     /// Somebody was quicker: look again.
     Again,
     /// Nobody uses it, and we are not to be the first.
-    Absent { at: usize, revision: u64 },
-}
-
-/// One lock that is held.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct One {
-    /// Its name.
-    pub name: String,
-    /// In which mode.
-    pub mode: Mode,
-    /// What was given with it.
-    pub elements: Vec<String>,
-    /// Higher than that of everybody who held it before, on whichever host.
-    pub token: u64,
-    /// Its number in the queue.
-    pub ticket: u64,
-    /// Where its number is kept that is used up only if the work succeeds.
-    kept: Option<String>,
+    Absent {
+        at: usize,
+        revision: u64,
+    },
 }
 
 impl Hosts {
@@ -149,16 +88,13 @@ impl Hosts {
     ///
     /// # Errors
     /// [`LockError::Cluster`] when the settings do not go together.
-    pub fn new(
-        settings: Settings,
-        prefix: Option<&str>,
-        ttl: Duration,
-    ) -> Result<Self, LockError> {
+    pub fn new(settings: Settings, prefix: Option<&str>, ttl: Duration) -> Result<Self, LockError> {
         let cluster = Cluster::new(settings).map_err(LockError::cluster)?;
         Ok(Self {
             cluster,
             prefix: prefix.unwrap_or(PREFIX).trim_end_matches('/').to_owned(),
             ttl,
+            who: surroundings::ourselves(),
         })
     }
 
@@ -210,27 +146,30 @@ impl Hosts {
         tell: &mut Tell<'_>,
     ) -> Result<Vec<One>, LockError> {
         let seats = self.seats(request, lease)?;
+        if request.create
+            && let Some(held) = self.at_once(request, &seats, lease)?
+        {
+            return Ok(held);
+        }
         let mut stamp_waited = false;
         let mut came = false;
         loop {
-            self.keep(lease, false)?;
-            let lines = self.read(&seats, came, request, lease)?;
-            if !came && !matches!(lines.1, Came::Absent(_)) {
-                came = true;
-            }
-            let (revision, lines) = match lines {
-                (range, Came::Here(lines)) => (range, lines),
-                (range, Came::Absent(at)) => {
-                    if over(deadline) {
-                        return Err(LockError::Absent {
-                            name: seats[at].wanted.name().to_owned(),
-                        });
-                    }
-                    let step = Step::Absent { at, revision: range };
+            self.keep(lease)?;
+            let (revision, read) = self.read(&seats, came, request, lease)?;
+            let lines = match read {
+                Came::Here(lines) => lines,
+                Came::Absent(at) if over(deadline) => {
+                    return Err(LockError::Absent {
+                        name: seats[at].wanted.name().to_owned(),
+                    });
+                }
+                Came::Absent(at) => {
+                    let step = Step::Absent { at, revision };
                     self.watch(&seats, &step, lease, deadline)?;
                     continue;
                 }
             };
+            came = true;
             let step = self.attempt(request, &seats, &lines, revision, lease, stamp_waited)?;
             match &step {
                 Step::Granted(held) => return Ok(held.clone()),
@@ -259,11 +198,7 @@ impl Hosts {
         }
     }
 
-    fn seats<'a>(
-        &self,
-        request: &'a Request,
-        lease: &Lease,
-    ) -> Result<Vec<Seat<'a>>, LockError> {
+    fn seats<'a>(&self, request: &'a Request, lease: &Lease) -> Result<Vec<Seat<'a>>, LockError> {
         let seat = |wanted: &'a Wanted| {
             let root = format!("{}/{}", self.prefix, wanted.name.file());
             Ok(Seat {
@@ -280,10 +215,44 @@ impl Hosts {
         request.locks.iter().map(seat).collect()
     }
 
+    /// Takes the locks in one step, if nobody uses them and they give nothing.
+    fn at_once(
+        &mut self,
+        request: &Request,
+        seats: &[Seat<'_>],
+        lease: &Lease,
+    ) -> Result<Option<Vec<One>>, LockError> {
+        let gives = |seat: &Seat<'_>| {
+            seat.wanted.gives != Gives::Nothing || seat.wanted.shape == Shape::Pool
+        };
+        if seats.iter().any(gives) {
+            return Ok(None);
+        }
+        let mut take = Txn::new();
+        for seat in seats {
+            let mut post = post_of(seat.wanted, request, self.who);
+            post.record.standing = Standing::Holding;
+            post.record.held_since = Some(post.record.asked_at);
+            take = take
+                .when(Compare::not_since(Keys::prefix(&seat.queue), 0))
+                .then(Op::put_with(&seat.key, json(&post)?, lease.id));
+        }
+        let taken = self.cluster.txn(&take).map_err(LockError::cluster)?;
+        if !taken.succeeded {
+            // If it was carried out before and nobody said so, our keys are there: the rest sees it.
+            return Ok(None);
+        }
+        let held = seats.iter().map(|seat| {
+            let record = post_of(seat.wanted, request, self.who).record;
+            one(seat, &record, taken.revision, taken.revision)
+        });
+        Ok(Some(held.collect()))
+    }
+
     /// Keeps the lease alive, if it is time to.
-    fn keep(&mut self, lease: &mut Lease, now: bool) -> Result<(), LockError> {
+    fn keep(&mut self, lease: &mut Lease) -> Result<(), LockError> {
         let beat = lease.ttl / BEATS;
-        if !now && lease.left() + beat > lease.ttl {
+        if lease.left() + beat > lease.ttl {
             return Ok(());
         }
         match self.cluster.keep_alive(lease) {
@@ -309,7 +278,7 @@ impl Hosts {
                 .then(Op::range(Keys::one(&seat.kept)));
         }
         let mut seen = self.cluster.txn(&look).map_err(LockError::cluster)?;
-        let mut lines = lines_of(seats, &seen.answers_as_ranges())?;
+        let mut lines = lines_of(seats, &seen)?;
         if came {
             return Ok((seen.revision, Came::Here(lines)));
         }
@@ -321,17 +290,17 @@ impl Hosts {
         self.meet(request, seats, &lines)?;
         let mut come = Txn::new();
         for seat in seats {
-            let post = post_of(seat.wanted, request);
-            come = come
-                .when(Compare::absent(&seat.key))
-                .then(Op::put_with(&seat.key, json(&post)?, lease.id));
+            let post = post_of(seat.wanted, request, self.who);
+            come = come.when(Compare::absent(&seat.key)).then(Op::put_with(
+                &seat.key,
+                json(&post)?,
+                lease.id,
+            ));
         }
-        let put = self.cluster.txn(&come).map_err(LockError::cluster)?;
-        if !put.succeeded && !put.repeated {
-            return Err(LockError::Name(request.names()));
-        }
+        // If it was not put now, it was before, by a member that did not say so.
+        self.cluster.txn(&come).map_err(LockError::cluster)?;
         seen = self.cluster.txn(&look).map_err(LockError::cluster)?;
-        lines = lines_of(seats, &seen.answers_as_ranges())?;
+        lines = lines_of(seats, &seen)?;
         Ok((seen.revision, Came::Here(lines)))
     }
 
@@ -402,7 +371,12 @@ impl Hosts {
             }
             if post.record.standing == Standing::Holding {
                 // It was granted by a member that did not say so.
-                held.push(one(seat, &post.record, pair.mod_revision, pair.create_revision));
+                held.push(one(
+                    seat,
+                    &post.record,
+                    pair.mod_revision,
+                    pair.create_revision,
+                ));
                 continue;
             }
             let ticket = pair.create_revision;
@@ -417,16 +391,18 @@ impl Hosts {
                 let above = tickets_above(request, seat);
                 if let Some(own) = by.iter().find(|it| above.contains(it)) {
                     let holder = line.records(&[*own]);
-                    let ring = holder
-                        .iter()
-                        .map(|holder| format!("{} holds it, and we are a part of that", holder.summary()));
+                    let ring = holder.iter().map(|holder| {
+                        format!("{} holds it, and we are a part of that", holder.summary())
+                    });
                     return Err(LockError::Deadlock {
                         name,
                         ring: ring.collect(),
                     });
                 }
                 let keys = line.posts.iter();
-                let keys = keys.filter(|(pair, _)| by.contains(&pair.create_revision) || pair.key == seat.key.as_bytes());
+                let keys = keys.filter(|(pair, _)| {
+                    by.contains(&pair.create_revision) || pair.key == seat.key.as_bytes()
+                });
                 return Ok(Step::Blocked {
                     at,
                     keys: keys.map(|(pair, _)| pair.key.clone()).collect(),
@@ -450,7 +426,9 @@ impl Hosts {
                     Some(pair) => Compare::unchanged(&seat.kept, pair.mod_revision),
                     None => Compare::absent(&seat.kept),
                 };
-                grant = grant.when(unchanged).then(Op::put(&seat.kept, json(&kept)?));
+                grant = grant
+                    .when(unchanged)
+                    .then(Op::put(&seat.kept, json(&kept)?));
             }
             held.push(one(seat, &post.record, 0, ticket));
         }
@@ -506,7 +484,7 @@ impl Hosts {
                 Err(error) if !is_final(&error) && lease.left() > lease.ttl / BEATS => {}
                 Err(error) => return Err(LockError::cluster(error)),
             }
-            self.keep(lease, false)?;
+            self.keep(lease)?;
         }
     }
 
@@ -528,16 +506,19 @@ impl Hosts {
             let (Some(name), Ok(post)) = (name::decode(file), post(pair)) else {
                 continue;
             };
-            let at = all.iter().position(|it| it.name == name).unwrap_or_else(|| {
-                all.push(Listed {
-                    name,
-                    shape: post.shape,
-                    holders: Vec::new(),
-                    waiting: Vec::new(),
-                    statistics: Statistics::default(),
+            let at = all
+                .iter()
+                .position(|it| it.name == name)
+                .unwrap_or_else(|| {
+                    all.push(Listed {
+                        name,
+                        shape: post.shape,
+                        holders: Vec::new(),
+                        waiting: Vec::new(),
+                        statistics: Statistics::default(),
+                    });
+                    all.len() - 1
                 });
-                all.len() - 1
-            });
             let record = record(pair, &post);
             match record.standing {
                 Standing::Holding => all[at].holders.push(record),
@@ -600,7 +581,11 @@ fn given(
             },
             _,
         ) => {
-            let here: Vec<u64> = line.posts.iter().map(|(it, _)| it.create_revision).collect();
+            let here: Vec<u64> = line
+                .posts
+                .iter()
+                .map(|(it, _)| it.create_revision)
+                .collect();
             let number = kept.number_on_trial(ticket, |other| here.contains(&other));
             Gift::Of(vec![number.to_string()], Some(kept))
         }
@@ -665,7 +650,9 @@ fn agree(seat: &Seat<'_>, line: &Line, ticket: u64) -> Result<(), LockError> {
 }
 
 fn waiting(seat: &Seat<'_>, line: &Line) -> Waiting {
-    let own = line.find(&seat.key).map_or(u64::MAX, |(pair, _)| pair.create_revision);
+    let own = line
+        .find(&seat.key)
+        .map_or(u64::MAX, |(pair, _)| pair.create_revision);
     let ahead = |(pair, post): &&(KeyValue, Post)| {
         pair.create_revision < own || post.record.standing == Standing::Holding
     };
@@ -681,157 +668,23 @@ fn waiting(seat: &Seat<'_>, line: &Line) -> Waiting {
     }
 }
 
-fn post_of(wanted: &Wanted, request: &Request) -> Post {
-    let own = surroundings::ourselves();
-    let cut = |text: &String| text.chars().take(LONGEST_TEXT).collect::<String>();
-    Post {
-        shape: wanted.shape,
-        record: Record {
-            ticket: 0,
-            token: None,
-            name: wanted.name().to_owned(),
-            standing: Standing::Waiting,
-            ask: wanted.ask(request),
-            has: Vec::new(),
-            pid: own.pid,
-            start_ticks: own.start,
-            guardian: None,
-            work: None,
-            user: surroundings::user().to_owned(),
-            host: surroundings::host().to_owned(),
-            command: cut(&request.command),
-            why: request.why.as_ref().map(cut),
-            origin: request.origin.as_ref().map(cut),
-            reserved: false,
-            until: None,
-            asked_at: surroundings::now() as f64 / 1e6,
-            held_since: None,
-        },
-        dismissed: None,
-    }
-}
-
-fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, LockError> {
-    serde_json::to_vec(value).map_err(|error| LockError::Damaged {
-        path: "what is to be kept".into(),
-        why: error.to_string(),
-    })
-}
-
-fn post(pair: &KeyValue) -> Result<Post, LockError> {
-    serde_json::from_slice(&pair.value).map_err(|error| LockError::Damaged {
-        path: String::from_utf8_lossy(&pair.key).into_owned().into(),
-        why: error.to_string(),
-    })
-}
-
 fn parts(rest: &str) -> Option<(&str, &str, &str)> {
     let (file, rest) = rest.split_once('/')?;
     let (kind, key) = rest.split_once('/')?;
     Some((file, kind, key))
 }
 
-fn lines_of(seats: &[Seat<'_>], ranges: &[Range]) -> Result<Vec<Line>, LockError> {
+/// The queues as a transaction has read them: of each seat its queue, and what is kept.
+fn lines_of(seats: &[Seat<'_>], seen: &Applied) -> Result<Vec<Line>, LockError> {
     let mut lines = Vec::with_capacity(seats.len());
-    for pair in ranges.chunks(2) {
+    for at in 0..seats.len() {
         let mut line = Line::default();
-        if let [queue, kept] = pair {
-            for pair in &queue.pairs {
-                line.posts.push((pair.clone(), post(pair)?));
-            }
-            line.kept = kept.pairs.first().cloned();
+        for pair in seen.range(2 * at).into_iter().flat_map(|it| &it.pairs) {
+            line.posts.push((pair.clone(), post(pair)?));
         }
+        let kept = seen.range(2 * at + 1);
+        line.kept = kept.and_then(|it| it.pairs.first().cloned());
         lines.push(line);
     }
-    lines.resize_with(seats.len(), Line::default);
     Ok(lines)
-}
-
-/// Locks of a cluster that are held, as long as their lease is kept alive.
-#[derive(Debug)]
-pub struct Shared {
-    hosts: Hosts,
-    lease: Lease,
-    held: Vec<One>,
-}
-
-impl Shared {
-    /// Which, in the order in which they were named.
-    #[must_use]
-    pub fn locks(&self) -> &[One] {
-        &self.held
-    }
-
-    /// Until when nobody else can have them, on the clock of [`since_boot`].
-    #[must_use]
-    pub fn deadline(&self) -> Duration {
-        self.lease.deadline
-    }
-
-    /// For how long each [`Shared::keep_alive`] is good.
-    #[must_use]
-    pub fn ttl(&self) -> Duration {
-        self.lease.ttl
-    }
-
-    /// The connection, to be cancelled and the like.
-    pub fn cluster(&mut self) -> &mut Cluster {
-        &mut self.hosts.cluster
-    }
-
-    /// Keeps them for another [`Shared::ttl`]. Returns the new deadline.
-    ///
-    /// # Errors
-    /// See [`Cluster::keep_alive`]: unless [`Shared::is_lost`] says so of it, it may be tried again.
-    pub fn keep_alive(&mut self) -> Result<Duration, EtcdError> {
-        self.hosts.cluster.keep_alive(&mut self.lease)?;
-        Ok(self.lease.deadline)
-    }
-
-    /// Whether they are lost for good.
-    #[must_use]
-    pub fn is_lost(error: &EtcdError) -> bool {
-        is_final(error)
-    }
-
-    /// The work has succeeded: numbers that were on trial are used up. To be called before
-    /// [`Shared::release`].
-    ///
-    /// # Errors
-    /// [`LockError::Cluster`].
-    pub fn commit(&mut self) -> Result<(), LockError> {
-        for held in &self.held {
-            let Some(key) = &held.kept else { continue };
-            loop {
-                let pair = self.hosts.cluster.get(key).map_err(LockError::cluster)?;
-                let Some(pair) = pair else { break };
-                let mut kept: Kept =
-                    serde_json::from_slice(&pair.value).map_err(|error| LockError::Damaged {
-                        path: key.clone().into(),
-                        why: error.to_string(),
-                    })?;
-                kept.commit(held.ticket);
-                let txn = Txn::new()
-                    .when(Compare::unchanged(key, pair.mod_revision))
-                    .then(Op::put(key, json(&kept)?));
-                let applied = self.hosts.cluster.txn(&txn).map_err(LockError::cluster)?;
-                if applied.succeeded {
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives them back.
-    ///
-    /// # Errors
-    /// [`LockError::Cluster`] when the cluster cannot be told: then they are free when the lease
-    /// has run out.
-    pub fn release(mut self) -> Result<(), LockError> {
-        self.hosts
-            .cluster
-            .revoke(self.lease.id)
-            .map_err(LockError::cluster)
-    }
 }

@@ -27,6 +27,8 @@ mod error;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 mod held;
+#[cfg(feature = "etcd")]
+pub mod hosts;
 mod image;
 mod kept;
 mod line;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use ward_model::lock::{Ask, Mode, Shape, Turn};
 
 use crate::error::LockError;
@@ -138,6 +139,19 @@ impl Wanted {
         self
     }
 
+    /// What must be held on this host before a cluster is asked for it: the same, but that what is
+    /// given is the cluster's to give.
+    #[must_use]
+    pub fn on_this_host(&self) -> Self {
+        let mut local = self.clone();
+        local.gives = Gives::Nothing;
+        if local.shape == Shape::Pool {
+            (local.shape, local.mode, local.take) = (Shape::Modes, Mode::NL, 1);
+            local.among.clear();
+        }
+        local
+    }
+
     /// What it is called.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -248,7 +262,7 @@ impl Request {
 }
 
 /// How it stands while we wait.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Waiting {
     /// How many are before us in the queue, holders included.
     pub ahead: usize,

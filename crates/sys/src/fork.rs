@@ -143,6 +143,26 @@ pub fn let_go_of_inheritance(keep: &[RawFd]) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets go of what these descriptors refer to, as far as this process is concerned: `/dev/null` takes
+/// its place, so that their owners may go on closing them. For a fork whose other half keeps them.
+///
+/// # Errors
+/// When `/dev/null` cannot be had, or as dup3(2).
+pub fn let_go_of(descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let null = rustix::fs::open(
+        "/dev/null",
+        rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )?;
+    for fd in descriptors {
+        // SAFETY: both are open, and the second stays so: only what it refers to is another file.
+        if unsafe { libc::dup3(null.as_raw_fd(), fd.as_raw_fd(), libc::O_CLOEXEC) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// Closes every descriptor above standard error that came from the caller, but those in `keep`.
 pub fn close_inherited(keep: &[RawFd]) {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {

@@ -34,6 +34,7 @@ Examples:
   ward lock build --sequence -- ./build              its number is in WARD_LOCK_ELEMENT
   ward lock site --hold tree -- make publish         until its background processes have ended too
   ward lock site --skip-if-queued -- make publish    whoever waits already will do it
+  ward lock site --etcd https://a,https://b -- make  among all hosts that use this cluster
   ward locks                                         who holds, since when, who waits
 
 The command gets WARD_LOCK_NAME, WARD_LOCK_MODE, WARD_LOCK_ELEMENT (what was given), WARD_LOCK_TOKEN
@@ -41,7 +42,8 @@ The command gets WARD_LOCK_NAME, WARD_LOCK_MODE, WARD_LOCK_ELEMENT (what was giv
 the lock); of several locks, separated by commas.
 
 Exit status:
-  as of `ward run`; 122 when the lock was not got (in time).";
+  as of `ward run`; 122 when the lock was not got (in time); 119 when the command was stopped because a
+  cluster's lock was about to be lost.";
 
 /// How locks are wanted, whichever verb wants them.
 #[derive(Debug, Clone, Args)]
@@ -178,6 +180,10 @@ pub(crate) struct LockArgs {
     #[arg(long, value_name = "SIGNAL", value_parser = Signal::from_str, help_heading = "The lock")]
     pub(crate) ignore_signal: Vec<Signal>,
 
+    #[cfg(feature = "etcd")]
+    #[command(flatten)]
+    pub(crate) cluster: super::ClusterArgs,
+
     /// Become the command instead of guarding it: the lock is held until it, and whoever inherited its
     /// descriptor, has ended. Of the options of `ward run`, none has an effect
     #[arg(long, conflicts_with_all = ["hold", "max_hold", "transactional", "ignore_signal", "script",
@@ -270,6 +276,10 @@ pub(crate) struct LocksArgs {
     /// Where locks are, as of `ward lock`
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) lock_dir: Option<PathBuf>,
+
+    #[cfg(feature = "etcd")]
+    #[command(flatten)]
+    pub(crate) cluster: super::ClusterArgs,
 
     /// Print JSON
     #[arg(long)]

@@ -1,33 +1,21 @@
 //! `ward lock`, and `ward run --lock`: a command in custody, while locks are held.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use ward_engine::holders;
 use ward_engine::ledger::Origin;
-use ward_engine::locks::{FIRST_DESCRIPTOR, Locks, Until};
-use ward_engine::runs;
-use ward_lock::{Crowd, Directory, Gives, Held, Patience, Record, Request, Waiting, Wanted};
+use ward_engine::locks::{FIRST_DESCRIPTOR, Until};
+use ward_lock::{Crowd, Directory, Gives, Patience, Request, Wanted};
 use ward_model::exit_code;
 use ward_model::lock::{Mode, Turn};
 use ward_model::spec::Spec;
 
-use super::{lock_words, run as in_custody, say};
+use super::lock_wait::{HELD, Status, Wait, held_above};
+use super::{lock_words, run as in_custody};
 use crate::args::{Hold, LockArgs, LockedRunArgs, RunArgs};
 use crate::failure::Failure;
-
-/// What a command is told of its locks; of several, separated by commas.
-const NAME: &str = "WARD_LOCK_NAME";
-const MODE: &str = "WARD_LOCK_MODE";
-const ELEMENT: &str = "WARD_LOCK_ELEMENT";
-const TOKEN: &str = "WARD_LOCK_TOKEN";
-const DESCRIPTOR: &str = "WARD_LOCK_FD";
-/// Every lock that is held above, `NAME:TICKET` separated by commas: to wait for one of them would
-/// be to wait for ever.
-const HELD: &str = "WARD_LOCKS_HELD";
 
 /// Waits for the locks, and runs the command.
 pub(crate) fn run(arguments: LockArgs) -> Result<ExitCode, Failure> {
@@ -54,7 +42,14 @@ pub(crate) fn run(arguments: LockArgs) -> Result<ExitCode, Failure> {
         cancel_running: arguments.cancel_running,
         quiet: arguments.run.quiet,
         status: Status::open(arguments.status_fd)?,
+        #[cfg(feature = "etcd")]
+        cluster: super::cluster::hosts(&arguments.cluster)?
+            .map(|hosts| (hosts, arguments.cluster.lease)),
     };
+    #[cfg(feature = "etcd")]
+    if arguments.exec && wait.cluster.is_some() {
+        return Err(super::cluster::not_with_exec());
+    }
     if arguments.exec {
         return become_it(&arguments.run, request, wait);
     }
@@ -66,6 +61,7 @@ pub(crate) fn run(arguments: LockArgs) -> Result<ExitCode, Failure> {
         spec.deaf_to.clone_from(&arguments.ignore_signal);
         if let Some(limit) = arguments.max_hold.filter(|limit| !limit.is_zero()) {
             spec.policy.timeout = Some(limit);
+            spec.policy.warn_after = Some(limit * 3 / 4);
         }
     };
     hold_and_run(arguments.run, request, wait, until, &adjust)
@@ -87,6 +83,8 @@ pub(crate) fn run_with_locks(arguments: LockedRunArgs) -> Result<ExitCode, Failu
         cancel_running: false,
         quiet: arguments.run.quiet,
         status: Status::open(None)?,
+        #[cfg(feature = "etcd")]
+        cluster: super::cluster::of_environment()?,
     };
     hold_and_run(arguments.run, request, wait, Until::Command, &|_| {})
 }
@@ -147,56 +145,6 @@ fn wanted(arguments: &LockArgs) -> Result<Vec<Wanted>, Failure> {
     Ok(vec![one.giving(gives)])
 }
 
-/// How locks are waited for.
-struct Wait {
-    directory: Directory,
-    patience: Patience,
-    /// The exit status if they are not got.
-    conflict: u8,
-    cancel_running: bool,
-    quiet: bool,
-    status: Status,
-}
-
-impl Wait {
-    fn acquire(&mut self, request: &Request) -> Result<Vec<Held>, Failure> {
-        let mut progress = Progress::new(self.quiet);
-        let mut told: Vec<u64> = Vec::new();
-        let (status, cancel) = (&mut self.status, self.cancel_running);
-        let mut first = true;
-        let mut tell = |waiting: &Waiting| {
-            // The holder may be one of a tree that stands still because nobody is left to thaw it; but
-            // most are gone within a second.
-            if !std::mem::take(&mut first) {
-                runs::thaw_orphans();
-            }
-            if cancel {
-                for holder in &waiting.holders {
-                    if !told.contains(&holder.ticket) && holders::tell_to_stop(holder, None) {
-                        told.push(holder.ticket);
-                    }
-                }
-            }
-            status.waiting(waiting);
-            progress.show(waiting);
-        };
-        let got = self
-            .directory
-            .acquire(request, self.patience, Some(&mut tell));
-        progress.clear();
-        got.map_err(|error| {
-            self.status.refused(&error);
-            let busy = error.is_busy();
-            let failure = Failure::from(error);
-            if busy {
-                failure.with_status(self.conflict)
-            } else {
-                failure
-            }
-        })
-    }
-}
-
 fn hold_and_run(
     arguments: RunArgs,
     mut request: Request,
@@ -221,7 +169,7 @@ fn hold_and_run(
     }
     let title = spec.title.clone();
     complete(&mut request, title, &spec.command);
-    let held = wait.acquire(&request)?;
+    let got = wait.acquire(&request)?;
     let mut spec = if spec.remove_at_end.is_some() {
         in_custody::spec(arguments)?
     } else {
@@ -229,42 +177,27 @@ fn hold_and_run(
     };
     adjust(&mut spec);
     let numbers: Vec<i32> = ours.collect();
-    for (name, value) in what_is_told(&held, &numbers) {
+    for (name, value) in got.variables(&numbers) {
         spec.environment.retain(|(known, _)| known != name);
         spec.environment.push((OsString::from(name), value.into()));
     }
-    wait.status.granted(&held);
-    let status = &mut wait.status;
-    let mut ended = |exit_status| status.ended(exit_status);
-    in_custody::finish(spec, report.as_deref(), Locks::new(held, until), &mut ended)
+    let (locks, over) = got.into_locks(until)?;
+    let (status, mut over) = (&mut wait.status, Some(over));
+    let mut ended = |exit_status| {
+        if let Some(over) = over.take() {
+            over();
+        }
+        status.ended(exit_status);
+    };
+    in_custody::finish(spec, report.as_deref(), locks, &mut ended)
 }
 
 /// Says in the request what it is for.
 fn complete(request: &mut Request, title: Option<String>, command: &[OsString]) {
     let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
     request.command = title.unwrap_or_else(|| words.join(" "));
-    request.held_above = held_above();
+    request.held_above = held_above(HELD);
     request.origin = Origin::build_of_this_process();
-}
-
-/// The variables that tell the command of its locks.
-fn what_is_told(held: &[Held], descriptors: &[i32]) -> Vec<(&'static str, String)> {
-    let joined = |text: &dyn Fn(&Held) -> String| {
-        let texts: Vec<String> = held.iter().map(text).collect();
-        texts.join(",")
-    };
-    let above = std::env::var(HELD).unwrap_or_default();
-    let separator = if above.is_empty() { "" } else { "," };
-    let ours = joined(&|held| format!("{}:{}", held.name(), held.ticket()));
-    let numbers: Vec<String> = descriptors.iter().map(i32::to_string).collect();
-    vec![
-        (NAME, joined(&|held| held.name().to_owned())),
-        (MODE, joined(&|held| held.mode().to_string())),
-        (ELEMENT, joined(&|held| held.elements().join(","))),
-        (TOKEN, joined(&|held| held.token().to_string())),
-        (DESCRIPTOR, numbers.join(",")),
-        (HELD, format!("{above}{separator}{ours}")),
-    ]
 }
 
 /// Becomes the command, which holds the locks itself.
@@ -274,9 +207,10 @@ fn become_it(run: &RunArgs, mut request: Request, mut wait: Wait) -> Result<Exit
         return Err(Failure::usage("there is no command", "name one behind --"));
     };
     complete(&mut request, None, &run.command);
-    let held = wait.acquire(&request)?;
+    let got = wait.acquire(&request)?;
+    let held = &got.held;
     let mut kept = Vec::new();
-    for one in &held {
+    for one in held {
         let copy = rustix::io::fcntl_dupfd_cloexec(one.descriptor(), FIRST_DESCRIPTOR)
             .map_err(|error| failed(&error))?;
         kept.push(copy);
@@ -285,16 +219,15 @@ fn become_it(run: &RunArgs, mut request: Request, mut wait: Wait) -> Result<Exit
         one.note_work(pid).map_err(|error| failed(&error))?;
     }
     let numbers: Vec<i32> = kept.iter().map(std::os::fd::AsRawFd::as_raw_fd).collect();
-    wait.status.granted(&held);
     for fd in &kept {
         rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())
             .map_err(|error| failed(&error))?;
     }
     let error = Command::new(program)
         .args(words)
-        .envs(what_is_told(&held, &numbers))
+        .envs(got.variables(&numbers))
         .exec();
-    for one in &held {
+    for one in held {
         one.release();
     }
     let code = match error.kind() {
@@ -303,123 +236,4 @@ fn become_it(run: &RunArgs, mut request: Request, mut wait: Wait) -> Result<Exit
     };
     let what = format!("cannot execute `{}`", program.to_string_lossy());
     Err(Failure::ours(&what, &error).with_status(code))
-}
-
-fn held_above() -> Vec<(String, u64)> {
-    let text = std::env::var(HELD).unwrap_or_default();
-    text.split(',')
-        .filter_map(|item| {
-            let (name, ticket) = item.rsplit_once(':')?;
-            Some((name.to_owned(), ticket.parse().ok()?))
-        })
-        .collect()
-}
-
-/// How it goes, for a script that listens: a line of JSON each.
-struct Status(Option<std::fs::File>);
-
-impl Status {
-    fn open(number: Option<i32>) -> Result<Self, Failure> {
-        let Some(number) = number else {
-            return Ok(Self(None));
-        };
-        let fd = ward_sys::spawn::take_inherited(number).ok_or_else(|| {
-            Failure::usage(
-                format!("descriptor {number} is not open"),
-                format!("open it, as in `ward lock … --status-fd {number} {number}>status`"),
-            )
-        })?;
-        Ok(Self(Some(fd.into())))
-    }
-
-    fn say(&mut self, line: &serde_json::Value) {
-        if let Some(file) = &mut self.0 {
-            // Who no longer listens need not hear it.
-            let _ = file.write_all(format!("{line}\n").as_bytes());
-        }
-    }
-
-    fn waiting(&mut self, waiting: &Waiting) {
-        if self.0.is_some() {
-            self.say(&serde_json::json!({
-                "event": "waiting",
-                "lock": waiting.name,
-                "ahead": waiting.ahead,
-                "holders": waiting.holders,
-            }));
-        }
-    }
-
-    fn refused(&mut self, error: &ward_lock::LockError) {
-        self.say(&serde_json::json!({
-            "event": "refused",
-            "busy": error.is_busy(),
-            "why": error.to_string(),
-        }));
-    }
-
-    fn granted(&mut self, held: &[Held]) {
-        let locks: Vec<_> = held
-            .iter()
-            .map(|held| {
-                serde_json::json!({
-                    "lock": held.name(),
-                    "mode": held.mode(),
-                    "elements": held.elements(),
-                    "token": held.token(),
-                })
-            })
-            .collect();
-        self.say(&serde_json::json!({ "event": "granted", "locks": locks }));
-    }
-
-    fn ended(&mut self, exit_status: u8) {
-        self.say(&serde_json::json!({ "event": "ended", "exit_status": exit_status }));
-    }
-}
-
-/// How it stands, in place on a terminal, and otherwise once.
-pub(super) struct Progress {
-    quiet: bool,
-    in_place: bool,
-    said: bool,
-}
-
-impl Progress {
-    pub(super) fn new(quiet: bool) -> Self {
-        Self {
-            quiet,
-            in_place: std::io::stderr().is_terminal(),
-            said: false,
-        }
-    }
-
-    pub(super) fn show(&mut self, waiting: &Waiting) {
-        if self.quiet || (self.said && !self.in_place) {
-            return;
-        }
-        self.said = true;
-        let holders: Vec<String> = waiting.holders.iter().map(Record::summary).collect();
-        let whose = if holders.is_empty() {
-            "others are first".to_owned()
-        } else {
-            format!("held by {}", holders.join(", "))
-        };
-        let line = format!(
-            "waiting for `{}`: {whose}; {} ahead",
-            waiting.name, waiting.ahead
-        );
-        if self.in_place {
-            // Where nobody can be told, the exit status still says it.
-            let _ = write!(std::io::stderr(), "\r\x1b[Kward: {line}");
-        } else {
-            say(&line);
-        }
-    }
-
-    pub(super) fn clear(&self) {
-        if self.said && self.in_place {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
-    }
 }

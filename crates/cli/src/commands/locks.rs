@@ -8,7 +8,8 @@ use ward_engine::holders;
 use ward_lock::{Directory, Ended, Listed, LockError, Past, Record, Request};
 use ward_model::lock::{Shape, Standing};
 
-use super::lock::{Progress, patience};
+use super::lock::patience;
+use super::lock_wait::Progress;
 use super::{lock_words, say};
 use crate::args::{LocksArgs, LocksDeed, ReleaseArgs, ReserveArgs, StealArgs};
 use crate::failure::Failure;
@@ -44,6 +45,14 @@ fn json(value: &serde_json::Value) -> Result<String, Failure> {
 }
 
 fn listed(arguments: &LocksArgs) -> Result<Vec<Listed>, Failure> {
+    #[cfg(feature = "etcd")]
+    if let Some(mut hosts) = super::cluster::hosts(&arguments.cluster)? {
+        let mut all = hosts.list()?;
+        if !arguments.names.is_empty() {
+            all.retain(|lock| arguments.names.contains(&lock.name));
+        }
+        return Ok(all);
+    }
     let directory = Directory::open(arguments.lock_dir.as_deref())?;
     if arguments.names.is_empty() {
         return Ok(directory.list()?);

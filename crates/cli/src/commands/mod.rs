@@ -1,10 +1,13 @@
 //! A file per verb.
 
+#[cfg(feature = "etcd")]
+mod cluster;
 mod completions;
 mod daemonize;
 mod docs;
 mod doctor;
 mod lock;
+mod lock_wait;
 mod lock_words;
 mod locks;
 mod logs;

@@ -72,12 +72,17 @@ impl Cluster {
                     return Ok(outcome);
                 }
             }
-            let is_settled =
-                |failure: &Option<Failure>| failure.as_ref().is_some_and(Failure::is_settled);
+            let is_settled = tour.failures.iter().enumerate().all(|(member, failure)| {
+                failure.as_ref().is_some_and(|failure| {
+                    // One that never said a word is not going to.
+                    let never_spoke = self.heard(member).is_none();
+                    failure.is_settled() || (never_spoke && matches!(failure, Failure::Mute))
+                })
+            });
             let next = pause.map_or(SHORTEST_PAUSE, |pause: Duration| {
                 (pause * 2).min(LONGEST_PAUSE)
             });
-            if tour.failures.iter().all(is_settled) || since_boot() + next >= until {
+            if is_settled || since_boot() + next >= until {
                 return Err(self.unreachable(tour));
             }
             match waiter.until(until).pause(next) {

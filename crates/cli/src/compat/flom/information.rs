@@ -13,8 +13,8 @@ const VERSION: &str = "1.7.2";
 
 const HELP: &str = "\
 Usage: flom [OPTION]... [--] COMMAND [ARG]...
-Run COMMAND while holding a lock; for sets, sequences and timestamps with what it got as its last
-argument.
+Run COMMAND while holding a lock; for sets, sequences and timestamps with what was got as its
+last argument.
 
 The lock
   -r, --resource-name NAME          what to lock: NAME, NAME[N], NAME.NAME, /LEVEL/LEVEL,
@@ -48,9 +48,9 @@ Refused: several hosts (use `ward lock --etcd`)
 Long options of `ward lock` about the command are understood too: --hold, --why, --grace, --report,
 --lock-dir and more; see `ward lock --help`.
 
-Exit status: the command's own; 128+n when signal n ended it; 96 when it cannot wait for a resource
-that nobody uses; 97 when there is no command, or it cannot be executed; 98 when the lock was not got
-in time; 99 for anything else.
+Exit status: the command's own; 128+n when signal n ended it; 96 when it cannot wait for a
+resource that nobody uses; 97 when there is no command, or it cannot be executed; 98 when the lock
+was not got in time; 99 for anything else.
 ";
 
 impl Information {

@@ -1,0 +1,304 @@
+//! Locks among several hosts: which cluster, and the process that keeps them for a run.
+
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use ward_engine::chain;
+use ward_engine::holders;
+use ward_engine::locks::LeaseWatch;
+use ward_engine::renewer::{News, Renewer, Work};
+use ward_lock::etcd::{Secret, Settings, SettingsError};
+use ward_lock::hosts::{Hosts, One, Shared};
+use ward_lock::{Directory, Held, Patience, Record, Request, Waiting};
+use ward_model::exit_code;
+use ward_sys::clock::since_boot;
+use ward_sys::lease::Lease;
+
+use super::lock_wait::Refused;
+use crate::args::ClusterArgs;
+use crate::failure::Failure;
+
+/// A cluster is used if this names one.
+const ENDPOINTS: &str = "WARD_ETCD_ENDPOINTS";
+
+/// Below this the cluster could not be asked often enough.
+const SHORTEST_LEASE: Duration = Duration::from_secs(5);
+
+/// A lease is renewed so often in its time.
+const BEATS: u32 = 6;
+
+/// A leader that does not know yet that it is none may go on renewing for an election timeout, which
+/// is usually a second: the work must be gone earlier than that.
+const STALE_LEADER: Duration = Duration::from_millis(1500);
+
+/// How long before a lease's end the work is killed.
+fn kill_before(time: Duration) -> Duration {
+    STALE_LEADER.max(time / 10)
+}
+
+/// How long before a lease's end the work is told to stop.
+fn stop_before(time: Duration) -> Duration {
+    (time * 2 / 5).max(kill_before(time) + time / 10)
+}
+
+/// How often it is looked whether the work is there, once nobody tells us.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// So many holders are told of.
+const MOST_HOLDERS: usize = 8;
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Self::with_code(chain(&error), error.hint(), exit_code::USAGE)
+    }
+}
+
+/// The cluster that the options, or the environment, name; none if they name none.
+pub(super) fn hosts(arguments: &ClusterArgs) -> Result<Option<Hosts>, Failure> {
+    let named = std::env::var_os(ENDPOINTS).is_some_and(|value| !value.is_empty());
+    if arguments.local || (arguments.etcd.is_empty() && !named) {
+        return Ok(None);
+    }
+    if arguments.lease < SHORTEST_LEASE {
+        return Err(Failure::usage(
+            "--lease is too short to be renewed in time",
+            "give it 5 seconds at least; 30 are usual",
+        ));
+    }
+    let mut settings = Settings::from_environment()?;
+    if !arguments.etcd.is_empty() {
+        settings.endpoints.clone_from(&arguments.etcd);
+    }
+    let or = |given: &Option<_>, known| given.clone().or(known);
+    settings.ca = or(&arguments.etcd_cacert, settings.ca);
+    settings.certificate = or(&arguments.etcd_cert, settings.certificate);
+    settings.key = or(&arguments.etcd_key, settings.key);
+    if arguments.etcd_user.is_some() {
+        settings.user.clone_from(&arguments.etcd_user);
+    }
+    if let Some(file) = &arguments.etcd_password_file {
+        settings.password = Some(Secret::read(file)?);
+    }
+    // Several are tried within the time that the lease leaves.
+    settings.timeout = settings.timeout.min(arguments.lease / BEATS);
+    let hosts = Hosts::new(settings, Some(&arguments.etcd_prefix), arguments.lease)?;
+    Ok(Some(hosts))
+}
+
+/// The cluster that the environment alone names, and how long a lease lasts.
+pub(super) fn of_environment() -> Result<Option<(Hosts, Duration)>, Failure> {
+    let arguments = ClusterArgs::default();
+    let lease = arguments.lease;
+    Ok(hosts(&arguments)?.map(|hosts| (hosts, lease)))
+}
+
+/// What the process that keeps the locks says.
+#[derive(Debug, Serialize, Deserialize)]
+enum Said {
+    Waiting(Waiting),
+    Granted(Vec<One>),
+    Refused {
+        text: String,
+        hint: Option<String>,
+        busy: bool,
+        code: u8,
+    },
+}
+
+/// Locks of a cluster that are kept for a run.
+pub(super) struct Kept {
+    pub(super) locks: Vec<One>,
+    pub(super) renewer: Renewer,
+    pub(super) lease: LeaseWatch,
+}
+
+/// Gets the locks in the cluster, those of this host being held, and has them kept.
+pub(super) fn keep(
+    hosts: Hosts,
+    request: &Request,
+    patience: Patience,
+    here: &Directory,
+    held: &[Held],
+    time: Duration,
+    tell: &mut dyn FnMut(&Waiting),
+) -> Result<Kept, Refused> {
+    let failed = |what: &str, error: &dyn std::error::Error| Refused {
+        failure: Failure::ours(what, error),
+        busy: false,
+    };
+    let lease = Lease::new(since_boot()).map_err(|error| failed("cannot share a lease", &error))?;
+    let tickets: Vec<(String, u64)> = held
+        .iter()
+        .map(|held| (held.name().to_owned(), held.ticket()))
+        .collect();
+    // The work of this host's locks is not that process: it must not have them open.
+    let close: Vec<BorrowedFd<'_>> = held.iter().map(Held::descriptor).collect();
+    let renewer = Renewer::start(&close, |work| {
+        let keeper = Keeper {
+            lease: &lease,
+            here,
+            tickets,
+            time,
+        };
+        keeper.keep(hosts, request, patience, work);
+    });
+    let renewer =
+        renewer.map_err(|error| failed("cannot start the process that keeps the lock", &error))?;
+    loop {
+        match renewer.hear::<Said>() {
+            Some(Said::Waiting(waiting)) => tell(&waiting),
+            Some(Said::Granted(locks)) => {
+                return Ok(Kept {
+                    locks,
+                    renewer,
+                    lease: LeaseWatch {
+                        lease,
+                        stop_before: stop_before(time),
+                        kill_before: kill_before(time),
+                    },
+                });
+            }
+            Some(Said::Refused {
+                text,
+                hint,
+                busy,
+                code,
+            }) => {
+                return Err(Refused {
+                    failure: Failure::with_code(text, hint.as_deref(), code),
+                    busy,
+                });
+            }
+            None => {
+                return Err(Refused {
+                    failure: Failure::with_code(
+                        "the process that keeps the lock has ended",
+                        None,
+                        exit_code::WARD_FAILED,
+                    ),
+                    busy: false,
+                });
+            }
+        }
+    }
+}
+
+/// What the process that keeps the locks knows.
+struct Keeper<'a> {
+    lease: &'a Lease,
+    /// This host's locks, which say whether the work is there when nobody else does.
+    here: &'a Directory,
+    tickets: Vec<(String, u64)>,
+    time: Duration,
+}
+
+impl Keeper<'_> {
+    fn keep(&self, mut hosts: Hosts, request: &Request, patience: Patience, work: &Work) {
+        // Whoever waited for us and is gone needs them no longer.
+        if let Ok(watch) = work.watch() {
+            let _ = hosts.cluster().cancel_on(Some(watch));
+        }
+        let mut tell = |waiting: &Waiting| {
+            let mut waiting = waiting.clone();
+            waiting.holders.truncate(MOST_HOLDERS);
+            work.say(&Said::Waiting(waiting));
+        };
+        match hosts.acquire(request, patience, Some(&mut tell)) {
+            Ok(shared) => {
+                self.lease.extend(shared.deadline());
+                work.say(&Said::Granted(shared.locks().to_vec()));
+                self.renew(shared, work);
+            }
+            Err(error) => {
+                let busy = error.is_busy();
+                let failure = Failure::from(error);
+                work.say(&Said::Refused {
+                    text: failure.text().to_owned(),
+                    hint: failure.hint().map(str::to_owned),
+                    busy,
+                    code: failure.code(),
+                });
+            }
+        }
+    }
+
+    /// Renews the lease as long as the work needs it.
+    fn renew(&self, mut shared: Shared, work: &Work) {
+        let beat = self.time / BEATS;
+        let mut pause = beat;
+        loop {
+            match work.news(pause) {
+                News::GoesOn => {}
+                News::Free { succeeded } => {
+                    // What cannot be said to the cluster it learns when the lease runs out.
+                    let _ = shared.cluster().cancel_on(None);
+                    if succeeded {
+                        let _ = shared.commit();
+                    }
+                    let _ = shared.release();
+                    return;
+                }
+                News::Unknown => return self.keep_for_orphan(shared),
+            }
+            pause = self.beat(&mut shared).min(beat);
+        }
+    }
+
+    /// Renews it once, and says when to again.
+    fn beat(&self, shared: &mut Shared) -> Duration {
+        match shared.keep_alive() {
+            Ok(deadline) => {
+                self.lease.extend(deadline);
+                self.time / BEATS
+            }
+            Err(error) if Shared::is_lost(&error) => {
+                self.lease.lose();
+                self.time
+            }
+            // The members were asked for a whole timeout already.
+            Err(_) => LOOK,
+        }
+    }
+
+    /// Front and guardian are gone, and the work may go on: it has the locks as long as it is there,
+    /// and is killed before they are lost.
+    fn keep_for_orphan(&self, mut shared: Shared) {
+        let _ = shared.cluster().cancel_on(None);
+        let mut next = Instant::now();
+        loop {
+            let holders = self.holders();
+            if holders.is_empty() {
+                let _ = shared.release();
+                return;
+            }
+            let end = self.lease.good_until().unwrap_or_default();
+            if since_boot() + kill_before(self.time) >= end {
+                holders.iter().for_each(holders::kill_work);
+            }
+            if Instant::now() >= next {
+                next = Instant::now() + self.beat(&mut shared);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Our locks on this host, if somebody still has them.
+    fn holders(&self) -> Vec<Record> {
+        let holders = |(name, ticket): &(String, u64)| {
+            let listed = self.here.show(name).map(|listed| listed.holders);
+            let mut holders = listed.unwrap_or_default();
+            holders.retain(|holder| holder.ticket == *ticket);
+            holders
+        };
+        self.tickets.iter().flat_map(holders).collect()
+    }
+}
+
+/// That the cluster cannot be used by who becomes the command.
+pub(super) fn not_with_exec() -> Failure {
+    Failure::usage(
+        "--exec leaves nobody who could keep a cluster's lock",
+        "leave --exec out, or add --local",
+    )
+}

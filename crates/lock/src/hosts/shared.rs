@@ -1,0 +1,118 @@
+//! Locks of a cluster that are held, and giving them back.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use ward_model::lock::Mode;
+
+use super::post::json;
+use super::{Hosts, is_final};
+use crate::error::LockError;
+use crate::etcd::{Cluster, Compare, EtcdError, Lease, Op, Txn};
+use crate::kept::Kept;
+
+/// One lock that is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct One {
+    /// Its name.
+    pub name: String,
+    /// In which mode.
+    pub mode: Mode,
+    /// What was given with it.
+    pub elements: Vec<String>,
+    /// Higher than that of everybody who held it before, on whichever host.
+    pub token: u64,
+    /// Its number in the queue.
+    pub ticket: u64,
+    /// Where its number is kept that is used up only if the work succeeds.
+    pub(super) kept: Option<String>,
+}
+
+/// Locks of a cluster that are held, as long as their lease is kept alive.
+#[derive(Debug)]
+pub struct Shared {
+    pub(super) hosts: Hosts,
+    pub(super) lease: Lease,
+    pub(super) held: Vec<One>,
+}
+
+impl Shared {
+    /// Which, in the order in which they were named.
+    #[must_use]
+    pub fn locks(&self) -> &[One] {
+        &self.held
+    }
+
+    /// Until when nobody else can have them, on the clock of [`ward_sys::clock::since_boot`].
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.lease.deadline
+    }
+
+    /// For how long each [`Shared::keep_alive`] is good.
+    #[must_use]
+    pub fn ttl(&self) -> Duration {
+        self.lease.ttl
+    }
+
+    /// The connection, to be cancelled and the like.
+    pub fn cluster(&mut self) -> &mut Cluster {
+        &mut self.hosts.cluster
+    }
+
+    /// Keeps them for another [`Shared::ttl`]. Returns the new deadline.
+    ///
+    /// # Errors
+    /// See [`Cluster::keep_alive`]: unless [`Shared::is_lost`] says so of it, it may be tried again.
+    pub fn keep_alive(&mut self) -> Result<Duration, EtcdError> {
+        self.hosts.cluster.keep_alive(&mut self.lease)?;
+        Ok(self.lease.deadline)
+    }
+
+    /// Whether they are lost for good.
+    #[must_use]
+    pub fn is_lost(error: &EtcdError) -> bool {
+        is_final(error)
+    }
+
+    /// The work has succeeded: numbers that were on trial are used up. To be called before
+    /// [`Shared::release`].
+    ///
+    /// # Errors
+    /// [`LockError::Cluster`].
+    pub fn commit(&mut self) -> Result<(), LockError> {
+        for held in &self.held {
+            let Some(key) = &held.kept else { continue };
+            loop {
+                let pair = self.hosts.cluster.get(key).map_err(LockError::cluster)?;
+                let Some(pair) = pair else { break };
+                let mut kept: Kept =
+                    serde_json::from_slice(&pair.value).map_err(|error| LockError::Damaged {
+                        path: key.clone().into(),
+                        why: error.to_string(),
+                    })?;
+                kept.commit(held.ticket);
+                let txn = Txn::new()
+                    .when(Compare::unchanged(key, pair.mod_revision))
+                    .then(Op::put(key, json(&kept)?));
+                let applied = self.hosts.cluster.txn(&txn).map_err(LockError::cluster)?;
+                if applied.succeeded {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives them back.
+    ///
+    /// # Errors
+    /// [`LockError::Cluster`] when the cluster cannot be told: then they are free when the lease
+    /// has run out.
+    pub fn release(mut self) -> Result<(), LockError> {
+        self.hosts
+            .cluster
+            .revoke(self.lease.id)
+            .map_err(LockError::cluster)
+    }
+}
