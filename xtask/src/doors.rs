@@ -144,6 +144,10 @@ const HEAVY: &[&str] = &[
     "webpki",
 ];
 
+/// Of these, what the client of an etcd cluster needs, which is a room of `ward-lock`: only the process
+/// that renews a lease runs it, beside the path of `ward run`.
+const OF_THE_RENEWER: &[&str] = &["httparse", "ring", "rustls"];
+
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &[
     "common", "helper", "helpers", "manager", "managers", "misc", "util", "utils",
@@ -245,11 +249,14 @@ fn heavy_on_the_path_of_run(metadata: &Metadata) -> Vec<String> {
     let ways = metadata.ways(product, Follow::Normal, |package| {
         !NOT_ON_THE_PATH_OF_RUN.contains(&package.name.as_str())
     });
+    let name = |id: &str| metadata.package(id).map(|package| package.name.as_str());
     ways.iter()
-        .filter(|(id, _)| {
-            metadata
-                .package(id)
-                .is_some_and(|package| HEAVY.contains(&package.name.as_str()))
+        .filter(|(id, way)| {
+            let of_the_renewer = || {
+                name(id).is_some_and(|name| OF_THE_RENEWER.contains(&name))
+                    && way.iter().any(|step| name(step) == Some("ward-lock"))
+            };
+            name(id).is_some_and(|name| HEAVY.contains(&name)) && !of_the_renewer()
         })
         .map(|(_, way)| {
             format!(
@@ -493,10 +500,13 @@ mod tests {
                 true,
                 &[
                     ("ward-engine", None),
+                    ("ward-lock", None),
                     ("ward-serve", None),
                     ("rustls", Some("dev")),
                 ],
             ),
+            ("ward-lock", None, true, &[("ring", None)]),
+            ("ring", None, false, &[]),
             ("ward-engine", None, true, &[("innocent", None)]),
             ("ward-serve", None, true, &[("hyper", None)]),
             (

@@ -508,7 +508,6 @@ fn who_must_not_be_the_first_waits_for_the_first() {
         idle: Duration::from_secs(3600),
         ..one("it")
     };
-    thread::sleep(Duration::from_millis(20));
     let first = place.now(&first).expect("free");
     first.release();
     drop(waits.join().expect("ended").expect("granted"));
