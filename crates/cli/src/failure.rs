@@ -60,6 +60,7 @@ impl Failure {
     }
 
     /// What to do about it.
+    #[cfg(feature = "etcd")]
     pub(crate) fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }

@@ -445,7 +445,7 @@ mod tests {
             let head = Head::read(&bytes).expect("a head");
             prop_assert_eq!(head.length, bytes.len());
             prop_assert_eq!(head.generation, numbers[0]);
-            prop_assert_eq!(Image::read(&head, &bytes), Some(image.clone()));
+            prop_assert_eq!(Image::read(&head, &bytes), Some(image));
             prop_assert_eq!(Image::read(&head, &bytes[..bytes.len() - 1]), None);
             let at = harm.index(bytes.len());
             bytes[at] ^= 0x40;

@@ -211,6 +211,7 @@ impl Got {
         };
         let numbers: Vec<String> = descriptors.iter().map(i32::to_string).collect();
         let held = self.held.iter();
+        #[cfg_attr(not(feature = "etcd"), expect(unused_mut))]
         let mut variables = vec![
             (NAME, joined(&|it| it.name.clone())),
             (MODE, joined(&|it| it.mode.to_string())),
