@@ -87,6 +87,7 @@ pub(crate) enum Verb {
     Logs(LogsArgs),
     Status(StatusArgs),
     Daemonize(DaemonizeArgs),
+    Flom(FlomArgs),
     Lock(Box<LockArgs>),
     Locks(Box<LocksArgs>),
     Doctor(DoctorArgs),
@@ -98,7 +99,7 @@ pub(crate) enum Verb {
 impl Verb {
     fn describe(command: Command) -> Command {
         type Described = (&'static str, &'static str, fn(Command) -> Command);
-        let verbs: [Described; 14] = [
+        let verbs: [Described; 15] = [
             (
                 "run",
                 "Run a command, with everything that it starts, in custody",
@@ -134,6 +135,11 @@ impl Verb {
                 "daemonize",
                 "Start a daemon by the command line of daemonize(1)",
                 DaemonizeArgs::augment_args,
+            ),
+            (
+                "flom",
+                "Run a command while holding a lock by the command line of flom(1)",
+                FlomArgs::augment_args,
             ),
             (
                 "lock",
@@ -184,6 +190,7 @@ impl FromArgMatches for Verb {
             "logs" => Self::Logs(LogsArgs::from_arg_matches(matches)?),
             "status" => Self::Status(StatusArgs::from_arg_matches(matches)?),
             "daemonize" => Self::Daemonize(DaemonizeArgs::from_arg_matches(matches)?),
+            "flom" => Self::Flom(FlomArgs::from_arg_matches(matches)?),
             "lock" => Self::Lock(Box::new(LockArgs::from_arg_matches(matches)?)),
             "locks" => Self::Locks(Box::new(LocksArgs::from_arg_matches(matches)?)),
             "doctor" => Self::Doctor(DoctorArgs::from_arg_matches(matches)?),
@@ -260,6 +267,22 @@ pub(crate) struct DocsArgs {
 )]
 pub(crate) struct DaemonizeArgs {
     /// As daemonize(1) takes them; -h lists them
+    #[arg(
+        value_name = "ARG",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// As [`DaemonizeArgs`].
+#[derive(Debug, Args)]
+#[command(
+    disable_help_flag = true,
+    override_usage = "ward flom [OPTIONS] [--] COMMAND [ARG]..."
+)]
+pub(crate) struct FlomArgs {
+    /// As flom(1) takes them; -h lists them
     #[arg(
         value_name = "ARG",
         trailing_var_arg = true,

@@ -10,12 +10,14 @@ mod failure;
 use std::process::ExitCode;
 
 use ward_sys::arena::{self, Arena};
+use ward_sys::code;
 
 #[global_allocator]
 static ALLOCATOR: Arena = Arena;
 
 fn main() -> ExitCode {
     arena::populate();
+    code::allow_rest();
     if let Some(code) = compat::by_name() {
         return code;
     }

@@ -22,6 +22,7 @@ use ward_model::life::{Action, CauseKind, End, Event, Life, Outcome, State, Time
 use ward_model::signal::Signal;
 use ward_model::wire::FromGuardian;
 use ward_sys::Pid;
+use ward_sys::code;
 use ward_sys::contain::subreaper;
 use ward_sys::reap::{Reaped, Status};
 use ward_sys::signals::SignalSource;
@@ -44,7 +45,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const RARE_LOOK: Duration = Duration::from_secs(5);
 
 /// What a run needs only if it lasts is done after this long without any event.
-const FIRST_REST: Duration = Duration::from_millis(10);
+const RESTS: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
 
 const SIGNALS: u64 = 0;
 const CONTROL: u64 = 1;
@@ -80,7 +81,8 @@ pub(crate) struct Drive<'a> {
     looked_at: Instant,
     outcome: Option<Outcome>,
     /// Whether there was a moment without anything to do.
-    rested: bool,
+    /// How often nothing has happened for as long as [`RESTS`] says.
+    rests: usize,
     /// The stop signal that the user at the terminal sent.
     keyboard_stop: Option<Signal>,
     /// Which sinks are watched for room.
@@ -130,7 +132,7 @@ impl<'a> Drive<'a> {
             last_output: now,
             looked_at: now,
             outcome: None,
-            rested: false,
+            rests: 0,
             keyboard_stop: None,
             awaiting_room: Vec::new(),
             cgroup_watched: false,
@@ -241,10 +243,8 @@ impl<'a> Drive<'a> {
                 // EINTR; anything else cannot be (epoll_wait(2)).
                 continue;
             }
-            if ready.is_empty() && !self.rested {
-                self.rested = true;
-                self.custody.account.note_memory();
-                self.custody.tree.sweep();
+            if ready.is_empty() {
+                self.rest();
             }
             // Ascending: signals and exits before requests before output.
             let mut tokens: Vec<u64> = ready.iter().map(|event| event.data.u64()).collect();
@@ -255,16 +255,28 @@ impl<'a> Drive<'a> {
         }
     }
 
+    /// What can be done once nothing happens: first what the report wants, and then to need little.
+    fn rest(&mut self) {
+        self.rests += 1;
+        match self.rests {
+            1 => {
+                self.custody.account.note_memory();
+                self.custody.tree.sweep();
+            }
+            2 => code::let_rest(),
+            _ => {}
+        }
+    }
+
     fn timeout(&self) -> Option<Duration> {
         let now = Instant::now();
         let timer = self
             .timers
             .next_due()
             .map(|due| due.saturating_duration_since(now));
-        let timer = if self.rested {
-            timer
-        } else {
-            Some(timer.map_or(FIRST_REST, |timer| timer.min(FIRST_REST)))
+        let timer = match RESTS.get(self.rests) {
+            None => timer,
+            Some(rest) => Some(timer.map_or(*rest, |timer| timer.min(*rest))),
         };
         let look = self
             .awaits_emptiness()

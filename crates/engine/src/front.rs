@@ -9,12 +9,13 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ward_model::report::Sender;
 use ward_model::signal::Signal;
 use ward_model::spec::Spec;
 use ward_model::wire::{FromGuardian, Origin, ToGuardian};
 use ward_sys::Pid;
+use ward_sys::code;
 use ward_sys::contain::process::signal_own_child;
 use ward_sys::contain::subreaper;
 use ward_sys::fork::{Side, fork_single_threaded};
@@ -58,6 +59,12 @@ const HANDLED: [Signal; 12] = [
     Signal::CONT,
     Signal::WINCH,
 ];
+
+/// After so long without any news most of what was run is not needed soon.
+const REST_AFTER: Timespec = Timespec {
+    tv_sec: 1,
+    tv_nsec: 0,
+};
 
 /// SIGXFSZ.
 const XFSZ: i32 = 25;
@@ -346,6 +353,8 @@ pub(crate) struct Front {
     guardian_gone: bool,
     /// Our eye on the lease of the lock, where there is one.
     lookout: Option<Lookout>,
+    /// Nothing has happened for a while, once.
+    rested: bool,
 }
 
 impl Front {
@@ -361,6 +370,7 @@ impl Front {
             guardian,
             guardian_gone: false,
             lookout,
+            rested: false,
         }
     }
 
@@ -442,7 +452,11 @@ impl Front {
             fds.push(PollFd::new(lookout, PollFlags::IN));
             fds.push(PollFd::from_borrowed_fd(watch.lease.bell(), PollFlags::IN));
         }
-        let _ = poll(&mut fds, None);
+        let limit = (!self.rested).then_some(REST_AFTER);
+        let ready = poll(&mut fds, limit.as_ref());
+        if ready == Ok(0) && !std::mem::replace(&mut self.rested, true) {
+            code::let_rest();
+        }
         let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
         let typed = fds[2..desks].iter().any(is_ready);
         let lease = fds[desks..].iter().any(is_ready);

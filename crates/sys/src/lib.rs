@@ -7,6 +7,7 @@
 pub mod account;
 pub mod arena;
 pub mod clock;
+pub mod code;
 pub mod contain;
 pub mod fork;
 pub mod lease;

@@ -17,15 +17,14 @@ use ward_lock::{Held, Request, Waiting};
 use ward_model::exit_code;
 use ward_model::life::{CauseKind, End};
 use ward_model::report::Report;
+use ward_model::signal::Signal;
 use ward_model::spec::Spec;
 
+use super::lock_wait::{HELD, held_above};
 use super::run as in_custody;
 use crate::args::{Hold, LockArgs};
 use crate::compat::flom::{self, Asked, FAILED, NO_COMMAND, Order, Prints, Refusal};
 use crate::failure::Failure;
-
-/// Every lock that is held above, `NAME:TOKEN` separated by commas.
-const HELD: &str = "WARD_LOCKS_HELD";
 
 /// Does what the original would.
 pub(crate) fn run(words: &[OsString]) -> ExitCode {
@@ -73,20 +72,21 @@ fn hold_and_run(order: Order) -> Result<ExitCode, ExitCode> {
     if order.hands_out {
         spec.command.push(element.into());
     }
-    spec.deaf_to.clone_from(&order.ignored);
+    ignore(&mut spec, order.ignored);
     let program = spec.command.first().cloned().unwrap_or_default();
     let account = Account::new(report).map_err(refused)?;
-    let mut status = FAILED;
+    let mut wards = FAILED;
+    let mut ended = |status| wards = status;
     let locks = Locks::new(held, until);
-    in_custody::finish(spec, Some(&account.path), locks, &mut |wards| status = wards)
-        .map_err(failed)?;
-    let status = account.status(status);
-    if status.is_none() {
-        let program = program.to_string_lossy();
-        let refusal = Refusal::new(NO_COMMAND, format!("Unable to execute command '{program}'"));
-        return Err(refused(refusal));
+    in_custody::finish(spec, Some(&account.path), locks, &mut ended).map_err(failed)?;
+    match account.status(wards) {
+        Some(status) => Ok(ExitCode::from(status)),
+        None => {
+            let program = program.to_string_lossy();
+            let line = format!("Unable to execute command '{program}'");
+            Err(refused(Refusal::new(NO_COMMAND, line)))
+        }
     }
-    Ok(ExitCode::from(status.unwrap_or(FAILED)))
 }
 
 /// What the options of `ward lock` say that were given.
@@ -107,37 +107,34 @@ fn acquire(
     lock_dir: Option<&Path>,
     why: Option<String>,
 ) -> Result<Vec<Held>, ExitCode> {
-    let directory = order.directory(lock_dir).map_err(|refusal| refusal.report())?;
+    let directory = order
+        .directory(lock_dir)
+        .map_err(|refusal| refusal.report())?;
     let words: Vec<_> = order
         .command
         .iter()
         .map(|word| word.to_string_lossy())
         .collect();
-    let origin = Origin::of_this_process();
     let request = Request {
         command: words.join(" "),
         why,
-        origin: origin.build.filter(|_| origin.kind != "ward"),
-        held_above: held_above(),
+        origin: Origin::build_of_this_process(),
+        held_above: held_above(HELD),
         create: order.create,
         idle: order.idle,
         ..Request::new(order.wanted.clone())
     };
-    // The holder may be one of a tree that stands still because nobody is left to thaw it.
-    let mut tell = |_: &Waiting| runs::thaw_orphans();
+    let mut first = true;
+    let mut tell = |_: &Waiting| {
+        // The holder may be one of a tree that stands still because nobody is left to thaw it; but
+        // most are gone within a second.
+        if !std::mem::take(&mut first) {
+            runs::thaw_orphans();
+        }
+    };
     directory
         .acquire(&request, order.patience, Some(&mut tell))
         .map_err(|error| order.refused(&error).report())
-}
-
-fn held_above() -> Vec<(String, u64)> {
-    let text = std::env::var(HELD).unwrap_or_default();
-    text.split(',')
-        .filter_map(|item| {
-            let (name, token) = item.rsplit_once(':')?;
-            Some((name.to_owned(), token.parse().ok()?))
-        })
-        .collect()
 }
 
 /// The variables that tell the command of its locks. Of several it is told of the first, which is
@@ -146,20 +143,34 @@ fn tell_the_command(spec: &mut Spec, order: &Order, held: &[Held], element: &str
     let mut above = std::env::var(HELD).unwrap_or_default();
     for one in held {
         let separator = if above.is_empty() { "" } else { "," };
-        above.push_str(&format!("{separator}{}:{}", one.name(), one.token()));
+        above.push_str(&format!("{separator}{}:{}", one.name(), one.ticket()));
     }
     let of_first = |text: &dyn Fn(&Held) -> String| held.first().map(text).unwrap_or_default();
     for (name, value) in [
         ("WARD_LOCK_NAME", order.name.clone()),
         ("WARD_LOCK_MODE", of_first(&|held| held.mode().to_string())),
         ("WARD_LOCK_ELEMENT", element.to_owned()),
-        ("WARD_LOCK_TOKEN", of_first(&|held| held.token().to_string())),
+        (
+            "WARD_LOCK_TOKEN",
+            of_first(&|held| held.token().to_string()),
+        ),
         ("WARD_LOCK_FD", FIRST_DESCRIPTOR.to_string()),
         (HELD, above),
     ] {
         spec.environment.retain(|(known, _)| known != name);
         spec.environment.push((name.into(), value.into()));
     }
+}
+
+/// Does not heed these signals from now on. What is started does.
+fn ignore(spec: &mut Spec, signals: Vec<Signal>) {
+    for signal in &signals {
+        // Who ignores the ends of children is not told of them.
+        if *signal != Signal::CHLD {
+            ward_sys::signals::ignore(signal.number());
+        }
+    }
+    spec.deaf_to = signals;
 }
 
 /// Where the run's report goes, which tells the end of the command from what ward makes of it.
@@ -191,9 +202,7 @@ impl Account {
             Some(mut file) => file.rewind().and_then(|()| file.read_to_end(&mut bytes)),
             None => File::open(&self.path).and_then(|mut file| file.read_to_end(&mut bytes)),
         };
-        let report: Option<Report> = read
-            .ok()
-            .and_then(|_| serde_json::from_slice(&bytes).ok());
+        let report: Option<Report> = read.ok().and_then(|_| serde_json::from_slice(&bytes).ok());
         match report {
             Some(report) => status(&report),
             None if [exit_code::NOT_FOUND, exit_code::NOT_EXECUTABLE].contains(&wards) => None,
@@ -205,7 +214,7 @@ impl Account {
 /// What the original would end with, if it told of signals; none if the command could not be
 /// executed.
 fn status(report: &Report) -> Option<u8> {
-    let killed_by = |signal: ward_model::signal::Signal| {
+    let killed_by = |signal: Signal| {
         let number = u8::try_from(signal.number()).unwrap_or(u8::MAX);
         exit_code::SIGNAL_BASE.saturating_add(number)
     };

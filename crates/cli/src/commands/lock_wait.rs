@@ -14,6 +14,7 @@ use ward_lock::Wanted;
 use ward_lock::hosts::Hosts;
 use ward_lock::{Directory, Held, LockError, Patience, Record, Request, Waiting};
 use ward_model::lock::Mode;
+use ward_sys::code;
 
 #[cfg(feature = "etcd")]
 use super::cluster;
@@ -53,12 +54,15 @@ impl Wait {
         let mut progress = Progress::new(self.quiet);
         let mut told: Vec<u64> = Vec::new();
         let (status, cancel) = (&mut self.status, self.cancel_running);
-        let mut first = true;
+        let (mut first, mut rested) = (true, false);
         let mut tell = |waiting: &Waiting| {
             // The holder may be one of a tree that stands still because nobody is left to thaw it; but
             // most are gone within a second.
             if !std::mem::take(&mut first) {
                 runs::thaw_orphans();
+                if !std::mem::replace(&mut rested, true) {
+                    code::let_rest();
+                }
             }
             if cancel {
                 for holder in &waiting.holders {

@@ -6,6 +6,7 @@ mod completions;
 mod daemonize;
 mod docs;
 mod doctor;
+mod flom;
 mod lock;
 mod lock_wait;
 mod lock_words;
@@ -26,6 +27,7 @@ use crate::args::{Verb, Ward};
 use crate::failure::Failure;
 
 pub(crate) use daemonize::run as daemonize;
+pub(crate) use flom::run as flom;
 
 /// Does what was asked.
 pub(crate) fn run(arguments: Ward) -> Result<ExitCode, Failure> {
@@ -38,6 +40,7 @@ pub(crate) fn run(arguments: Ward) -> Result<ExitCode, Failure> {
         Verb::Logs(arguments) => logs::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Daemonize(arguments) => Ok(daemonize("daemonize", &arguments.arguments)),
+        Verb::Flom(arguments) => Ok(flom(&arguments.arguments)),
         Verb::Lock(arguments) => lock::run(*arguments),
         Verb::Locks(arguments) => locks::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),

@@ -11,6 +11,7 @@ mod network;
 mod place;
 mod refusal;
 mod settings;
+mod strftime;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -78,7 +79,7 @@ impl Order {
 
     /// Why the lock was not got.
     pub(crate) fn refused(&self, error: &LockError) -> Refusal {
-        Refusal::of_lock(error, self.timeout)
+        Refusal::of_lock(error, &self.name, self.timeout)
     }
 }
 
@@ -111,7 +112,7 @@ pub(crate) fn read(words: &[OsString], prints: &mut Prints) -> Result<Asked, Ref
     }
     network::refuse_other_hosts(&configuration)?;
     tell_what_has_no_effect(&configuration, prints);
-    order(configuration, request, prints).map(|order| Asked::Command(Box::new(order)))
+    order(&configuration, request, prints).map(|order| Asked::Command(Box::new(order)))
 }
 
 /// FLoM says a word about it, and goes on as if it had not been there.
@@ -156,7 +157,7 @@ fn tell_what_has_no_effect(configuration: &Configuration, prints: &mut Prints) {
             Key::MulticastPort,
             Key::NetworkInterface,
             Key::TlsCertificate,
-            Key::TlsPrivateKey,
+            Key::TlsPrivate,
             Key::TlsCaCertificate,
             Key::TlsCheckPeerId,
         ],
@@ -165,7 +166,7 @@ fn tell_what_has_no_effect(configuration: &Configuration, prints: &mut Prints) {
 }
 
 fn order(
-    configuration: Configuration,
+    configuration: &Configuration,
     request: Request,
     prints: &mut Prints,
 ) -> Result<Order, Refusal> {

@@ -4,6 +4,7 @@
 //! starts, watches or stops a process: that is handed in by who calls it.
 
 pub(crate) mod daemonize;
+pub(crate) mod flom;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -22,9 +23,17 @@ pub(crate) fn by_name() -> Option<ExitCode> {
             &words,
         ));
     }
+    if name == b"flom" {
+        let words: Vec<OsString> = words.collect();
+        return Some(crate::commands::flom(&words));
+    }
     if words.next_if(|verb| verb == "daemonize").is_some() {
         let words: Vec<OsString> = words.collect();
         return Some(crate::commands::daemonize("daemonize", &words));
+    }
+    if words.next_if(|verb| verb == "flom").is_some() {
+        let words: Vec<OsString> = words.collect();
+        return Some(crate::commands::flom(&words));
     }
     None
 }

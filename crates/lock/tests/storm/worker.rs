@@ -4,7 +4,6 @@
 //! that begin with `@`; everything else there is for whoever reads the failure.
 
 use std::collections::VecDeque;
-use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -13,7 +12,7 @@ use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process,
 use ward_lock::{Directory, Gives, Held, LockError, Patience, Request, Wanted};
 use ward_sys::lockfile;
 
-use super::{Result, histories, kills};
+use super::{Result, crowds, histories, kills};
 
 /// The variable that says which task.
 pub(crate) const TASK: &str = "WARD_TEST_LOCK_TASK";
@@ -28,6 +27,7 @@ pub(crate) fn main() {
     let done = match words[0] {
         "obey" => obey(&directory),
         "storm" => kills::contend(&directory, words[1].parse().expect("a number")),
+        "turns" => crowds::take_turns(&directory, words[1].parse().expect("a number")),
         "history" => histories::make(&directory, words[1].parse().expect("a number")),
         other => panic!("no such task: {other}"),
     };
@@ -180,6 +180,9 @@ impl State {
                     ..limit
                 };
                 setrlimit(Resource::Nofile, wanted)?;
+                // Below that, there are gaps.
+                self.files
+                    .extend(std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()));
                 say("limited");
             }
             ["pid"] => say(format!("pid {}", std::process::id())),

@@ -188,7 +188,10 @@ pub(super) fn parse(words: &[OsString]) -> Result<Parsed, Refusal> {
                 let shown = format!("-{}", char::from(*letter));
                 let value = if !what.takes_value() {
                     None
-                } else if rest.iter().all(|it| short(*it).is_some_and(|it| !it.takes_value())) {
+                } else if rest
+                    .iter()
+                    .all(|it| short(*it).is_some_and(|it| !it.takes_value()))
+                {
                     // `-oV 5`, as GLib has it.
                     Some(words.next().cloned().ok_or_else(|| missing(&shown))?)
                 } else {
@@ -324,8 +327,14 @@ mod tests {
             (&["-Vo", "5"], &[verbose.clone(), timeout(5, "-o")]),
             (&["-oV", "5"], &[timeout(5, "-o"), verbose.clone()]),
             (&["-Vo5"], &[verbose, timeout(5, "-o")]),
-            (&["--resource-timeout=0x10"], &[timeout(16, "--resource-timeout")]),
-            (&["--resource-timeout", "010"], &[timeout(8, "--resource-timeout")]),
+            (
+                &["--resource-timeout=0x10"],
+                &[timeout(16, "--resource-timeout")],
+            ),
+            (
+                &["--resource-timeout", "010"],
+                &[timeout(8, "--resource-timeout")],
+            ),
             (&["-o", "1", "-o", "2"], &[timeout(2, "-o")]),
         ] {
             assert_eq!(run(line).layer, set(options), "{line:?}");
@@ -376,13 +385,23 @@ mod tests {
             let parsed = parse(&words(line));
             assert_eq!(parsed, Ok(Parsed::Print(information)), "{line:?}");
         }
-        let request = run(&["-c", "file", "-x", "--strict", "--debug-feature", "tls.server"]);
+        let request = run(&[
+            "-c",
+            "file",
+            "-x",
+            "--strict",
+            "--debug-feature",
+            "tls.server",
+        ]);
         assert_eq!(request.config_file, Some("file".into()));
         assert_eq!(request.shutdown.as_deref(), Some("-x"));
         assert_eq!(request.debug_feature.as_deref(), Some("tls.server"));
         assert!(request.strict);
         let request = run(&["--grace", "1s", "--merge", "--report=r", "x"]);
-        assert_eq!(request.extra, words(&["--grace=1s", "--merge", "--report=r"]));
+        assert_eq!(
+            request.extra,
+            words(&["--grace=1s", "--merge", "--report=r"])
+        );
         assert_eq!(request.command, words(&["x"]));
     }
 

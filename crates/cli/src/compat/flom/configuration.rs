@@ -125,7 +125,10 @@ impl Configuration {
         let of_host = std::env::var_os(FILE_VARIABLE).unwrap_or_else(|| FILE.into());
         let of_user = home().map(|home| home.join(FILE_AT_HOME));
         let mut configuration = Self::default();
-        for path in [Some(PathBuf::from(of_host)), of_user].into_iter().flatten() {
+        for path in [Some(PathBuf::from(of_host)), of_user]
+            .into_iter()
+            .flatten()
+        {
             match std::fs::read(&path) {
                 Ok(bytes) => configuration.lay_over(Layer::read(&path, &bytes)?),
                 Err(error) if is_absent(&error) => {}
@@ -254,12 +257,19 @@ mod tests {
             "/etc/flom.conf",
             "[Resource]\nName=R1\nTimeout=100\nLockMode=PR\nCreate=no\n[Monitor]\nIgnoredSignals=SIGHUP;1;",
         ));
-        all.lay_over(layer("/home/joe/.flom", "[Resource]\nName=R2\n[Elsewhere]\nName=R3"));
+        all.lay_over(layer(
+            "/home/joe/.flom",
+            "[Resource]\nName=R2\n[Elsewhere]\nName=R3",
+        ));
         let mut command_line = Layer::default();
         let by = || By::Option("-o".into());
         // What is usual wins too, where somebody says it.
         command_line.set(Key::Timeout, Value::Number(-1), by());
-        command_line.set(Key::IgnoredSignals, Value::Signals(vec!["TERM".into()]), by());
+        command_line.set(
+            Key::IgnoredSignals,
+            Value::Signals(vec!["TERM".into()]),
+            by(),
+        );
         command_line.set(Key::IgnoredSignals, Value::Signals(vec!["2".into()]), by());
         all.lay_over(command_line);
         assert_eq!(all.resource().name(), "R2");
@@ -267,8 +277,14 @@ mod tests {
         assert_eq!(all.mode(), Mode::PR);
         assert!(!all.is_on(Key::Create));
         assert_eq!(all.signals(), ["TERM", "2"]);
-        assert_eq!(all.by(Key::Name).map(By::to_string).as_deref(), Some("/home/joe/.flom:2"));
-        assert_eq!(all.by(Key::Timeout).map(By::to_string).as_deref(), Some("-o"));
+        assert_eq!(
+            all.by(Key::Name).map(By::to_string).as_deref(),
+            Some("/home/joe/.flom:2")
+        );
+        assert_eq!(
+            all.by(Key::Timeout).map(By::to_string).as_deref(),
+            Some("-o")
+        );
         assert_eq!(all.by(Key::Quantity), None);
         let told = all.told();
         for line in [
@@ -316,7 +332,10 @@ mod tests {
         ] {
             let refused = Layer::read(Path::new("/x/flom.conf"), text.as_bytes());
             let refused = format!("{:?}", refused.expect_err(text));
-            assert!(refused.contains(&format!("/x/flom.conf:{line}")), "{refused}");
+            assert!(
+                refused.contains(&format!("/x/flom.conf:{line}")),
+                "{refused}"
+            );
             assert!(refused.contains("code: 99"), "{refused}");
         }
     }

@@ -38,7 +38,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Entry>, Mistake> {
             continue;
         }
         let Some((key, value)) = line.split_once('=') else {
-            return Err(mistake("this is neither [GROUP], KEY=VALUE nor a # comment"));
+            return Err(mistake(
+                "this is neither [GROUP], KEY=VALUE nor a # comment",
+            ));
         };
         let Some(group) = group else {
             return Err(mistake("this key stands before the first [GROUP]"));
@@ -58,10 +60,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Entry>, Mistake> {
 }
 
 fn is_group(name: &str) -> bool {
-    !name.is_empty()
-        && !name
-            .chars()
-            .any(|c| c.is_control() || c == '[' || c == ']')
+    !name.is_empty() && !name.chars().any(|c| c.is_control() || c == '[' || c == ']')
 }
 
 /// The text that a value stands for.

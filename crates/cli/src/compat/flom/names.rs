@@ -4,6 +4,7 @@ use ward_lock::{Gives, LockError, Wanted};
 use ward_model::lock::Mode;
 
 use super::refusal::Refusal;
+use super::strftime;
 
 /// The resource of who names none.
 pub(super) const DEFAULT: &str = "_RESOURCE";
@@ -108,7 +109,7 @@ impl Resource {
             Kind::Numeric(of) => vec![slots(exact(root, path)?, quantity, *of)?],
             Kind::Set(elements) => {
                 let pool = exact(SETS, "")?.things(1, elements.clone());
-                let refused = |error: LockError| Refusal::of_lock(&error, 0);
+                let refused = |error: LockError| Refusal::of_lock(&error, &self.name, 0);
                 // The second one is nobody's obstacle: it says that this set exists.
                 let itself = exact(&format!("{SETS}:{}", self.name), "")?.mode(Mode::NL);
                 vec![pool.map_err(refused)?, itself]
@@ -144,10 +145,7 @@ impl Resource {
 const TOO_BIG: &str = "the number in brackets is at most 2147483647";
 
 impl Kind {
-    fn special(
-        name: &str,
-        refused: &dyn Fn(&str) -> Refusal,
-    ) -> Result<Option<Self>, Refusal> {
+    fn special(name: &str, refused: &dyn Fn(&str) -> Refusal) -> Result<Option<Self>, Refusal> {
         let Some((first, digits)) = counted(name) else {
             return Ok(None);
         };
@@ -165,7 +163,7 @@ impl Kind {
         };
         Ok(Some(Self::Timestamp {
             slots: slots()?,
-            format: format.to_owned(),
+            format: strftime::plain(format),
         }))
     }
 }

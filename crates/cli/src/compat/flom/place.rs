@@ -23,7 +23,7 @@ const LONGEST_FILE: usize = 255;
 /// The directory of locks: the usual one, or that of a socket.
 pub(super) fn open(lock_dir: Option<&Path>, socket: Option<&str>) -> Result<Directory, Refusal> {
     let open = |path: Option<&Path>| {
-        Directory::open(path).map_err(|error| Refusal::of_lock(&error, 0))
+        Directory::open(path).map_err(|error| Refusal::of_lock(&error, "", 0))
     };
     let usual = open(lock_dir)?;
     let Some(socket) = socket else {
@@ -41,7 +41,9 @@ pub(super) fn open(lock_dir: Option<&Path>, socket: Option<&str>) -> Result<Dire
     let name = file_name(&socket);
     if name.len() > LONGEST_FILE {
         let socket = socket.display();
-        return Err(Refusal::ours(format!("`{socket}` is too long for a socket")));
+        return Err(Refusal::ours(format!(
+            "`{socket}` is too long for a socket"
+        )));
     }
     let made = make(usual.path(), &name).map_err(|error| {
         let path = usual.path().join(SOCKETS);
@@ -112,7 +114,11 @@ mod tests {
         let path = |directory: &Path| format!("{}/a socket", directory.display());
         let one = of(&path(base.path()));
         assert!(one.starts_with(locks.join(SOCKETS)), "{}", one.display());
-        assert!(one.to_string_lossy().ends_with("%2Fa%20socket"), "{}", one.display());
+        assert!(
+            one.to_string_lossy().ends_with("%2Fa%20socket"),
+            "{}",
+            one.display()
+        );
         assert_eq!(of(&path(&link)), one);
         assert_ne!(of(&format!("{}/another", base.path().display())), one);
         assert_eq!(of(&of_user().to_string_lossy()), locks);

@@ -76,13 +76,10 @@ impl Refusal {
         ExitCode::from(self.code)
     }
 
-    /// Why a lock was not got. `timeout` is that of the request, milliseconds.
-    pub(super) fn of_lock(error: &LockError, timeout: i32) -> Self {
+    /// Why a lock was not got: what was asked for, by its name, and for how long, milliseconds.
+    pub(super) fn of_lock(error: &LockError, name: &str, timeout: i32) -> Self {
         let busy = || match timeout {
-            0 => Self::new(
-                BUSY,
-                "Resource already locked, the lock cannot be obtained",
-            ),
+            0 => Self::new(BUSY, "Resource already locked, the lock cannot be obtained"),
             _ => Self::new(
                 BUSY,
                 format!(
@@ -93,7 +90,7 @@ impl Refusal {
         match error {
             LockError::Busy { holders, .. } => busy().and(held_by(holders)),
             LockError::Queued { waiting, .. } => {
-                busy().and(format!("flom: waited for by {}", waiting.summary()))
+                busy().and(format!("flom: waited for by {}", shown(&waiting.summary())))
             }
             LockError::Dismissed { why, .. } => {
                 Self::new(BUSY, "Resource already locked, the lock cannot be obtained")
@@ -108,8 +105,12 @@ impl Refusal {
                 busy().and("flom: nobody uses it, and we must not be the first (-e no)")
             }
             LockError::TooMuch { slots, take, .. } => Self::impossible(*slots, *take),
-            LockError::Deadlock { .. } => Self::ours(error.to_string())
-                .hint("what this command is a part of holds it already (WARD_LOCKS_HELD)"),
+            LockError::Deadlock { ring, .. } => Self::ours(format!(
+                "to wait for `{}` would be to wait for ever: {}",
+                name.escape_debug(),
+                shown(&ring.join("; "))
+            ))
+            .hint("what this command is a part of holds it already (WARD_LOCKS_HELD)"),
             _ => {
                 let refusal = Self::ours(ward_engine::chain(error));
                 match error.hint() {
@@ -131,21 +132,21 @@ fn held_by(holders: &[Record]) -> String {
     if holders.len() > SHOWN {
         texts.push(format!("{} more", holders.len() - SHOWN));
     }
-    // What somebody has put into his command line is not to reach a terminal as it is.
-    let texts = texts.join(", ");
-    let shown: String = texts
-        .chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect();
-    format!("flom: held by {shown}")
+    format!("flom: held by {}", shown(&texts.join(", ")))
+}
+
+/// What somebody has put into his command line is not to reach a terminal as it is.
+fn shown(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { '?' } else { c };
+    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(error: LockError, timeout: i32) -> (u8, String) {
-        let refusal = Refusal::of_lock(&error, timeout);
+    fn of(error: &LockError, timeout: i32) -> (u8, String) {
+        let refusal = Refusal::of_lock(error, "R", timeout);
         let first = refusal.err.lines().next().unwrap_or_default().to_owned();
         assert!(refusal.err.lines().count() >= 2, "{refusal:?}");
         (refusal.code, first)
@@ -194,7 +195,7 @@ mod tests {
                 "Resource will never satisfy the request, the lock cannot be obtained",
             ),
         ] {
-            assert_eq!(of(error, timeout), (code, text.to_owned()));
+            assert_eq!(of(&error, timeout), (code, text.to_owned()));
         }
         let name = Refusal::name("bad name!\nabc", "because");
         assert_eq!(

@@ -37,7 +37,7 @@ pub(super) enum Key {
     KeepaliveInterval,
     KeepaliveProbes,
     TlsCertificate,
-    TlsPrivateKey,
+    TlsPrivate,
     TlsCaCertificate,
     TlsCheckPeerId,
 }
@@ -160,7 +160,10 @@ fn c_number(text: &str) -> Result<i32, String> {
 /// FLoM looks for `yes` or `no` anywhere in it, so that "nobody" is no and "maybe" is yes.
 fn switch(text: &str) -> Result<bool, String> {
     let is = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
-    match (is(&["yes", "y", "true", "1"]), is(&["no", "n", "false", "0"])) {
+    match (
+        is(&["yes", "y", "true", "1"]),
+        is(&["no", "n", "false", "0"]),
+    ) {
         (true, _) => Ok(true),
         (_, true) => Ok(false),
         (false, false) => Err(format!("`{text}` is neither yes nor no")),
@@ -233,7 +236,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(Key::KeepaliveInterval, NETWORK, "TcpKeepaliveIntvl", Kind::Number(10), "tcp-keepalive-intvl", None),
     setting(Key::KeepaliveProbes, NETWORK, "TcpKeepaliveProbes", Kind::Number(6), "tcp-keepalive-probes", None),
     setting(Key::TlsCertificate, TLS, "TlsCertificate", Kind::Text, "tls-certificate", None),
-    setting(Key::TlsPrivateKey, TLS, "TlsPrivateKey", Kind::Text, "tls-private-key", None),
+    setting(Key::TlsPrivate, TLS, "TlsPrivateKey", Kind::Text, "tls-private-key", None),
     setting(Key::TlsCaCertificate, TLS, "TlsCaCertificate", Kind::Text, "tls-ca-certificate", None),
     setting(Key::TlsCheckPeerId, TLS, "TlsCheckPeerId", Kind::Switch(false), "tls-check-peer-id", None),
 ];
@@ -247,8 +250,16 @@ mod tests {
         let keys: Vec<Key> = SETTINGS.iter().map(|it| it.key).collect();
         assert!(keys.is_sorted());
         let mut words: Vec<String> = SETTINGS.iter().map(|it| it.long.to_owned()).collect();
-        words.extend(SETTINGS.iter().filter_map(|it| Some(char::from(it.short?).to_string())));
-        words.extend(SETTINGS.iter().map(|it| format!("{}/{}", it.group, it.name)));
+        words.extend(
+            SETTINGS
+                .iter()
+                .filter_map(|it| Some(char::from(it.short?).to_string())),
+        );
+        words.extend(
+            SETTINGS
+                .iter()
+                .map(|it| format!("{}/{}", it.group, it.name)),
+        );
         let all = words.len();
         words.sort_unstable();
         words.dedup();
@@ -270,7 +281,18 @@ mod tests {
         ] {
             assert_eq!(c_number(text), Ok(number), "{text}");
         }
-        for text in ["", "-", "5x", "7 ", "0x", "08", "--1", "2147483648", "99999999999999999999", "ä"] {
+        for text in [
+            "",
+            "-",
+            "5x",
+            "7 ",
+            "0x",
+            "08",
+            "--1",
+            "2147483648",
+            "99999999999999999999",
+            "ä",
+        ] {
             assert!(c_number(text).is_err(), "{text}");
         }
         let number = Kind::Number(0);
@@ -280,7 +302,13 @@ mod tests {
 
     #[test]
     fn yes_and_no_are_meant_as_they_are_written() {
-        for (text, on) in [("yes", true), ("Y", true), ("1", true), ("No", false), ("n", false)] {
+        for (text, on) in [
+            ("yes", true),
+            ("Y", true),
+            ("1", true),
+            ("No", false),
+            ("n", false),
+        ] {
             assert_eq!(switch(text), Ok(on), "{text}");
         }
         for text in ["", "nobody", "maybe", "yes please", "on", "2"] {
