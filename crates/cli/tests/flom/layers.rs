@@ -22,15 +22,24 @@ fn each_layer_wins_over_the_one_before() -> Result {
     let world = world!()?;
     let name = |options: &[&str]| told(&world, options, "]/Name=");
     assert_eq!(name(&["-V"])?, ["[Resource]/Name='_RESOURCE'"]);
-    fs::write(world.path("flom.conf"), "[Resource]\nName=OfHost\nTimeout=1\n")?;
+    fs::write(
+        world.path("flom.conf"),
+        "[Resource]\nName=OfHost\nTimeout=1\n",
+    )?;
     assert_eq!(name(&["-V"])?, ["[Resource]/Name='OfHost'"]);
-    fs::write(world.path(".flom"), "[Resource]\nName=OfUser\n[Trace]\nVerbose=yes\n")?;
+    fs::write(
+        world.path(".flom"),
+        "[Resource]\nName=OfUser\n[Trace]\nVerbose=yes\n",
+    )?;
     assert_eq!(name(&[])?, ["[Resource]/Name='OfUser'"]);
     fs::write(world.path("custom"), "[Resource]\nName=Custom\n")?;
     let custom = text(world.path("custom"));
     assert_eq!(name(&["-c", &custom])?, ["[Resource]/Name='Custom'"]);
     assert_eq!(name(&["-c", "custom"])?, ["[Resource]/Name='Custom'"]);
-    assert_eq!(name(&["-c", &custom, "-r", "Given"])?, ["[Resource]/Name='Given'"]);
+    assert_eq!(
+        name(&["-c", &custom, "-r", "Given"])?,
+        ["[Resource]/Name='Given'"]
+    );
     // What the others say of other things holds all the same.
     let timeout = told(&world, &["-c", &custom], "]/Timeout=")?;
     assert_eq!(timeout, ["[Resource]/Timeout=1"]);
@@ -74,14 +83,27 @@ fn partial_config_file_accepted() -> Result {
         ("# nothing\n", "[Resource]/Name='_RESOURCE'"),
         ("[Resource]\nName=R\n", "[Resource]/Name='R'"),
         ("[Network]\n", "[Resource]/Name='_RESOURCE'"),
-        ("[Unknown]\nName=R\n[Resource]\nUnknown=1\n", "[Resource]/Name='_RESOURCE'"),
-        ("[Monitor]\nIgnoredSignals=SIGHUP;15;\n", "[Monitor]/IgnoredSignals='SIGHUP;15'"),
+        (
+            "[Unknown]\nName=R\n[Resource]\nUnknown=1\n",
+            "[Resource]/Name='_RESOURCE'",
+        ),
+        (
+            "[Monitor]\nIgnoredSignals=SIGHUP;15;\n",
+            "[Monitor]/IgnoredSignals='SIGHUP;15'",
+        ),
         ("[Resource]\r\nName = R\r\n", "[Resource]/Name='R'"),
-        ("[Resource]\nLockMode=ProtectedRead", "[Resource]/LockMode=3"),
+        (
+            "[Resource]\nLockMode=ProtectedRead",
+            "[Resource]/LockMode=3",
+        ),
     ] {
         fs::write(world.path("custom"), file)?;
         let key = line.split('=').next().unwrap_or_default();
-        assert_eq!(told(&world, &["-V", "-c", "custom"], key)?, [line], "{file}");
+        assert_eq!(
+            told(&world, &["-V", "-c", "custom"], key)?,
+            [line],
+            "{file}"
+        );
     }
     Ok(())
 }
@@ -108,7 +130,10 @@ fn what_is_wrong_with_a_file_is_told() -> Result {
             // That the command line says something else does not make it right.
             let all = [&["-r", "R", "-o", "5"][..], options].concat();
             let answer = just(&world, &all)?.expect(FAILED)?;
-            ensure!(answer.err.contains(&format!("{path}:{line}")), "{answer:#?}");
+            ensure!(
+                answer.err.contains(&format!("{path}:{line}")),
+                "{answer:#?}"
+            );
             fs::remove_file(world.path(path))?;
         }
     }

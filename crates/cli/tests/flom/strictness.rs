@@ -4,16 +4,25 @@ use anyhow::ensure;
 use ward_testkit::world;
 
 use crate::Result;
-use crate::place::{FAILED, flom, just};
+use crate::place::{BUSY, FAILED, Holder, given, just, said, say};
 
 #[test]
 fn newline_in_name_refused() -> Result {
     let world = world!()?;
-    for name in ["bad name!\nabc", "abc\n", "\nabc", "/a\nb", "a.b\n", "N[1]\n"] {
+    for name in [
+        "bad name!\nabc",
+        "abc\n",
+        "\nabc",
+        "/a\nb",
+        "a.b\n",
+        "N[1]\n",
+    ] {
         let answer = just(&world, &["-r", name])?.expect(FAILED)?;
         ensure!(
             answer.out.starts_with("ERROR: '")
-                && answer.out.ends_with("' is not a valid name for a resource\n"),
+                && answer
+                    .out
+                    .ends_with("' is not a valid name for a resource\n"),
             "{answer:#?}"
         );
         ensure!(!answer.out.trim_end().contains('\n'), "{answer:#?}");
@@ -24,7 +33,18 @@ fn newline_in_name_refused() -> Result {
 #[test]
 fn names_that_are_none() -> Result {
     let world = world!()?;
-    for name in ["", "1a", "a b", "a_b", "_RESOURCE", "a..b", "/", "/a/", "N[x]", "_t_%H"] {
+    for name in [
+        "",
+        "1a",
+        "a b",
+        "a_b",
+        "_RESOURCE",
+        "a..b",
+        "/",
+        "/a/",
+        "N[x]",
+        "_t_%H",
+    ] {
         let answer = just(&world, &["-r", name])?.expect(FAILED)?;
         let should = format!("ERROR: '{name}' is not a valid name for a resource\n");
         assert_eq!(answer.out, should);
@@ -36,7 +56,12 @@ fn names_that_are_none() -> Result {
 #[test]
 fn capacity_overflow() -> Result {
     let world = world!()?;
-    for name in ["N[4294967297]", "N[2147483648]", "_s_a[4294967297]", "_t_%S[4294967297]"] {
+    for name in [
+        "N[4294967297]",
+        "N[2147483648]",
+        "_s_a[4294967297]",
+        "_t_%S[4294967297]",
+    ] {
         just(&world, &["-r", name])?.expect(FAILED)?;
     }
     just(&world, &["-r", "N[2147483647]", "-q", "2147483647"])?.expect(0)?;
@@ -94,7 +119,17 @@ fn unknown_signal_refused() -> Result {
         let answer = just(&world, &strict)?.expect(FAILED)?;
         ensure!(answer.err.contains("there is no signal `"), "{answer:#?}");
     }
-    just(&world, &["--strict", "--ignore-signal", "SIGTERM", "--ignore-signal", "1"])?.expect(0)?;
+    just(
+        &world,
+        &[
+            "--strict",
+            "--ignore-signal",
+            "SIGTERM",
+            "--ignore-signal",
+            "1",
+        ],
+    )?
+    .expect(0)?;
     Ok(())
 }
 
@@ -115,38 +150,20 @@ fn set_element_is_exclusive() -> Result {
     let world = world!()?;
     let answer = just(&world, &["-r", "a.a"])?.expect(FAILED)?;
     ensure!(answer.out.starts_with("ERROR: 'a.a' "), "{answer:#?}");
-    // The command is the holder of one element: what others may have must be another one.
-    let inner = |options: &str| {
-        format!(
-            "echo $0; {} {options} -o 0 -- echo || echo $?",
-            crate::place::words(&world)
-        )
-    };
-    for (outer, within, same) in [
-        ("a.b", "-r b.a", "98"),
-        ("a.b", "-r a.b", "98"),
-        ("b.c", "-r c.b", "98"),
-    ] {
-        let script = format!("{}; {} -r {} -- echo", inner(within), crate::place::words(&world), "x.y");
-        let answer = flom(&world, &["-r", outer])
-            .words(["--", "/bin/sh", "-c", &script])
-            .expect(0)?;
-        let lines: Vec<&str> = answer.out.lines().collect();
-        let [first, second, _] = lines[..] else {
-            anyhow::bail!("{answer:#?}");
-        };
-        ensure!(first != second && second != same, "{answer:#?}");
-        let both = [first, second];
-        ensure!(outer.split('.').all(|it| both.contains(&it)), "{answer:#?}");
+    // Whatever the order in which they are named.
+    let tell = say(&world, "$1");
+    let first = Holder::with(&world, "first", &["-r", "a.b"], &tell)?;
+    let second = Holder::with(&world, "second", &["-r", "b.a"], &tell)?;
+    let told = said(&world);
+    let mut both: Vec<&str> = told.split_whitespace().collect();
+    both.sort_unstable();
+    assert_eq!(both, ["a", "b"]);
+    for options in [["-r", "a.b"], ["-r", "b.a"]] {
+        let options = [&options[..], &["-o", "0"]].concat();
+        just(&world, &options)?.expect(BUSY)?;
     }
-    // Two at a time, and no third.
-    let script = format!(
-        "{0} -r b.a -- /bin/sh -c '{0} -r a.b -o 0 -- true; echo $?'",
-        crate::place::words(&world)
-    );
-    let answer = flom(&world, &["-r", "a.b"])
-        .words(["--", "/bin/sh", "-c", &script])
-        .expect(0)?;
-    assert_eq!(answer.out.trim(), "98", "{answer:#?}");
+    assert_eq!(given(&world, &["-r", "b.c.a", "-o", "0"])?, "c");
+    first.end()?.expect(0)?;
+    second.end()?.expect(0)?;
     Ok(())
 }

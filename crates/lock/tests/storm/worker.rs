@@ -4,6 +4,7 @@
 //! that begin with `@`; everything else there is for whoever reads the failure.
 
 use std::collections::VecDeque;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -122,9 +123,16 @@ impl State {
                 self.held.pop_front();
                 say("dropped");
             }
-            // A child that has none of our descriptors does the work.
+            // A child that has none of our descriptors does the work. It is younger than all others
+            // here by the clock that the kernel keeps of it, see below.
             ["work"] => {
-                let work = sleeper()?;
+                let own = start(std::process::id());
+                let mut work = sleeper()?;
+                while start(work.id()) == own {
+                    work.kill()?;
+                    work.wait()?;
+                    work = sleeper()?;
+                }
                 let pid = i32::try_from(work.id())?;
                 self.held
                     .front()
@@ -185,6 +193,28 @@ impl State {
                     .extend(std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()));
                 say("limited");
             }
+            // So many of those that fill the gaps are not needed.
+            ["spare", some] => {
+                let left = self.files.len().saturating_sub(some.parse()?);
+                self.files.truncate(left);
+                say("spared");
+            }
+            // Makes a lock's file as the library does, and no more.
+            ["only-open", name] => {
+                let file = std::fs::File::options()
+                    .read(true)
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .mode(0o660)
+                    .open(directory.join(name))?;
+                self.files.push(file);
+                say("opened");
+            }
+            // For as long as it is not killed.
+            ["fail-often", name] => loop {
+                let _ = locks.acquire(&one(name)?, Patience::None, None);
+            },
             ["pid"] => say(format!("pid {}", std::process::id())),
             _ => anyhow::bail!("no such order: {words:?}"),
         }
@@ -215,6 +245,11 @@ impl Drop for State {
             let _ = work.wait();
         }
     }
+}
+
+/// When it was started, in ticks of the clock.
+fn start(pid: u32) -> Option<u64> {
+    Some(ward_sys::procfs::Stat::of(i32::try_from(pid).ok()?)?.start_ticks)
 }
 
 /// Ends by itself, should nobody end it.
