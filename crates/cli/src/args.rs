@@ -275,7 +275,7 @@ pub(crate) struct DaemonizeArgs {
     pub(crate) arguments: Vec<OsString>,
 }
 
-/// As [`DaemonizeArgs`].
+/// The words of another program's command line, which has rules of its own.
 #[derive(Debug, Args)]
 #[command(
     disable_help_flag = true,

@@ -17,8 +17,8 @@ use ward_testkit::world;
 use ward_testkit::world::World;
 
 use queues::{
-    BUSY, LONG, REFUSED, Result, STOPPED, WRONG_USE, all_is_free, ask, await_queue, guardian,
-    holder, just, open, queue, said, say, shown, sign, signed, until, waiter, ward, words_said,
+    BUSY, LONG, REFUSED, Result, STOPPED, all_is_free, ask, await_queue, guardian, holder, just,
+    open, queue, say, shown, sign, signed, until, waiter, ward, words_said,
 };
 
 /// One of each kind.
@@ -536,121 +536,4 @@ fn to_stop_whoever_holds() -> Result {
     open(&world, "gate")?;
     half.answer()?.expect(0)?;
     nobody_is_left(&world)
-}
-
-#[test]
-fn what_is_held_above_is_shared() -> Result {
-    let world = world!()?;
-    for (outer, inner) in [
-        ("it", "it"),
-        ("it", "it/part"),
-        ("it=shared", "it"),
-        ("it=3/4", "it=2/4"),
-        ("it,other", "other,third"),
-    ] {
-        let again = format!(
-            "{} lock {inner} --reentrant --no-wait -- true; echo $?",
-            ward(&world)
-        );
-        let answer = ask(&world, &["lock", outer]).sh(&again).expect(0)?;
-        assert_eq!(answer.out, "0\n", "{outer}, {inner}: {answer:#?}");
-    }
-    // Who is no part of it waits like everybody.
-    let first = holder(&world, "it", &[], "gate")?;
-    just(&world, "it", &["--reentrant", "--no-wait"]).expect(BUSY)?;
-    open(&world, "gate")?;
-    first.answer()?.expect(0)?;
-    Ok(())
-}
-
-/// Whoever shares it, and stays when the one above has ended, holds it.
-#[test]
-fn who_shares_it_may_stay_longer() -> Result {
-    let world = world!()?;
-    let within = format!("{} {}", until(&world, "gate"), say(&world, "inner"));
-    let inner = format!(
-        "{} lock it --reentrant -- /bin/sh -c '{within}' {} </dev/null >/dev/null 2>&1 &
-        {} {}",
-        ward(&world),
-        world.mark(),
-        until(&world, "go"),
-        say(&world, "outer"),
-    );
-    let outer = ask(&world, &["lock", "it", "--leftover-grace", LONG])
-        .sh(&inner)
-        .start()?;
-    await_queue(&world, "it", (2, 0))?;
-    // Behind somebody who waits, too.
-    let next = waiter(&world, "it", &[], "next")?;
-    open(&world, "go")?;
-    await_queue(&world, "it", (1, 1))?;
-    just(&world, "it", &["--no-wait"]).expect(BUSY)?;
-    open(&world, "gate")?;
-    outer.answer()?.expect(0)?;
-    next.answer()?.expect(0)?;
-    assert_eq!(said(&world), "outer\ninner\nnext\n");
-    nobody_is_left(&world)
-}
-
-/// Each holds one and asks for the next one's: exactly one of them gives up, and says why.
-#[test]
-fn rings_of_waits() -> Result {
-    for names in [&["a", "b"][..], &["a", "b", "c"]] {
-        let world = world!()?;
-        let mut asked = Vec::new();
-        for (name, next) in names.iter().zip(names.iter().cycle().skip(1)) {
-            let inner = format!(
-                "{} lock {next} --wait {LONG} -- true; echo $?",
-                ward(&world)
-            );
-            let script = format!("{} {inner}", until(&world, "all"));
-            asked.push(ask(&world, &["lock", name]).sh(&script).start()?);
-            await_queue(&world, name, (1, 0))?;
-        }
-        let fronts: Vec<String> = names
-            .iter()
-            .map(|name| Ok(shown(&world, name)?["holders"][0]["work"][0].to_string()))
-            .collect::<anyhow::Result<_>>()?;
-        open(&world, "all")?;
-        let mut refused = Vec::new();
-        for one in asked {
-            let answer = one.answer()?.expect(0)?;
-            match answer.out.trim() {
-                "0" => {}
-                "125" => refused.push(answer.err),
-                _ => anyhow::bail!("{answer:#?}"),
-            }
-        }
-        let [told] = &refused[..] else {
-            anyhow::bail!("not one: {refused:#?}");
-        };
-        for (name, front) in names.iter().zip(&fronts) {
-            ensure!(
-                told.contains(&format!("holds `{name}`"))
-                    && told.contains(&format!("waits for `{name}`"))
-                    && told.contains(front),
-                "{name}, {front}: {told}"
-            );
-        }
-        ensure!(
-            told.contains("hint: ") && told.contains("same order"),
-            "{told}"
-        );
-        all_is_free(&world)?;
-    }
-    Ok(())
-}
-
-/// Two parts of one lock, or a lock and its part, are one lock.
-#[test]
-fn a_lock_that_is_named_twice() -> Result {
-    let world = world!()?;
-    for lock in ["a,a", "a,b,a=shared", "a,a/part", "a/x,a/y"] {
-        let answer = just(&world, lock, &[]).expect(WRONG_USE)?;
-        ensure!(
-            answer.err.contains("`a` is asked for twice") && answer.err.contains("hint: "),
-            "{answer:#?}"
-        );
-    }
-    all_is_free(&world)
 }

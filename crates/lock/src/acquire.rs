@@ -5,6 +5,7 @@
 //! waits for another, and no two can wait for one another in a ring: whoever came first is first in
 //! every queue.
 
+use std::cell::{Cell, RefCell};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,8 @@ use crate::durable::Durable;
 use crate::error::LockError;
 use crate::held::{Held, release};
 use crate::image::Entry;
-use crate::line::{Line, word_of};
+use crate::line::Line;
+use crate::name::Badge;
 use crate::place::Directory;
 use crate::record::Record;
 use crate::request::{Gives, Patience, Request, Waiting};
@@ -30,6 +32,12 @@ const SHORTLY: Duration = Duration::from_secs(2);
 
 /// How often we look whether somebody uses a lock by now.
 const ABSENT: Duration = Duration::from_millis(20);
+
+/// What is only counted does not wait for anybody.
+const AT_ONCE: Duration = Duration::from_millis(20);
+
+/// So many of those ahead are looked after when they are counted.
+const LOOKED_AFTER: usize = 64;
 
 /// What is told while we wait.
 pub type Tell<'a> = Option<&'a mut dyn FnMut(&Waiting)>;
@@ -82,6 +90,12 @@ impl Directory {
                 None => pending.advance(limit)?,
             };
             let blocked = match step {
+                // In a file that somebody has removed nobody who comes now would see us.
+                Step::Granted(_) if !pending.is_known() => {
+                    drop(pending);
+                    pending = Pending::new(self, request)?;
+                    continue;
+                }
                 Step::Granted(tokens) => return Ok(pending.finish(&tokens)),
                 Step::Blocked(blocked) => blocked,
             };
@@ -105,10 +119,19 @@ impl Directory {
             let limit = left().min(LOOK);
             match &blocked {
                 Blocked::By { .. } => {
-                    let woken = pending
-                        .obstacle(&blocked)
-                        .map(|it| it.sleep(limit, cancelled));
-                    only_changed = woken == Some(Woken::Changed);
+                    let mut woken = Woken::Nothing;
+                    while woken == Woken::Nothing {
+                        let Some(obstacle) = pending.obstacle(&blocked) else {
+                            break;
+                        };
+                        woken = obstacle.sleep(left().min(LOOK), cancelled);
+                        let over = left().is_zero() || cancelled.is_some_and(is_readable);
+                        // Somebody may want to be told, or to look for rings.
+                        if over || tell.is_some() || !request.held_above.is_empty() {
+                            break;
+                        }
+                    }
+                    only_changed = woken != Woken::Look;
                 }
                 Blocked::Until(time) => nap((*time).min(limit), cancelled),
                 Blocked::Absent(_) => nap(ABSENT.min(limit), cancelled),
@@ -163,7 +186,8 @@ impl<'a> Pending<'a> {
                 store: Store::open(directory.path(), &wanted.name)?,
                 durable: Durable::new(directory.durable(), &wanted.name),
                 format,
-                ticket: None,
+                ticket: Cell::new(None),
+                given: RefCell::new(None),
                 has: Vec::new(),
             });
         }
@@ -175,6 +199,11 @@ impl<'a> Pending<'a> {
         })
     }
 
+    /// Whether all the files are still those of their names.
+    fn is_known(&self) -> bool {
+        self.seats.iter().all(|seat| seat.store.is_known())
+    }
+
     fn obstacle<'s>(&'s self, blocked: &'s Blocked) -> Option<Obstacle<'s>> {
         let Blocked::By { seat, by, value } = blocked else {
             return None;
@@ -182,7 +211,7 @@ impl<'a> Pending<'a> {
         let seat = self.seats.get(*seat)?;
         Some(Obstacle {
             store: &seat.store,
-            ticket: seat.ticket?,
+            ticket: seat.ticket.get()?,
             value: *value,
             by,
         })
@@ -191,7 +220,7 @@ impl<'a> Pending<'a> {
     /// Takes a place in each queue, if it has none, and the locks, if they can be had.
     pub(crate) fn advance(&mut self, limit: Duration) -> Result<Step, LockError> {
         let request = self.request;
-        let first_time = self.seats.iter().any(|seat| seat.ticket.is_none());
+        let first_time = self.seats.iter().any(|seat| seat.ticket.get().is_none());
         // Everything below looks at all the queues at once.
         let stores: Vec<&Store> = self.seats.iter().map(|seat| &seat.store).collect();
         let mut lines = Vec::with_capacity(stores.len());
@@ -205,15 +234,17 @@ impl<'a> Pending<'a> {
                     return Ok(Step::Blocked(Blocked::Absent(at)));
                 }
             }
-            for line in &mut lines {
-                tickets.push(line.image().next_ticket);
-                line.image_mut().next_ticket += 1;
+            for (seat, line) in self.seats.iter().zip(&mut lines) {
+                let ticket = line.next_ticket()?;
+                // From here on we leave again, whatever happens.
+                seat.ticket.set(Some(ticket));
+                tickets.push(ticket);
             }
             for (at, (seat, line)) in self.seats.iter().zip(&mut lines).enumerate() {
                 enqueue(seat, line, request, at, &tickets, &self.seats)?;
             }
         } else {
-            tickets.extend(self.seats.iter().filter_map(|seat| seat.ticket));
+            tickets.extend(self.seats.iter().filter_map(|seat| seat.ticket.get()));
         }
         let mut ways: Vec<Vec<Entry>> = Vec::with_capacity(lines.len());
         for ((seat, line), ticket) in self.seats.iter().zip(&mut lines).zip(&tickets) {
@@ -241,8 +272,19 @@ impl<'a> Pending<'a> {
         let mut value = None;
         if ways.iter().all(Vec::is_empty) {
             for ((seat, line), ticket) in self.seats.iter().zip(&mut lines).zip(&tickets) {
-                match give(seat, line, *ticket, self.stamp_waited)? {
-                    Gift::Of(things) => gifts.push(things),
+                // What was given stays given while another lock's time is waited for.
+                let known = seat.given.borrow().clone();
+                let gift = match known {
+                    Some(things) => Gift::Of(things),
+                    None => give(seat, line, *ticket, self.stamp_waited)?,
+                };
+                match gift {
+                    Gift::Of(things) => {
+                        if seat.wanted.gives != Gives::Nothing {
+                            seat.given.replace(Some(things.clone()));
+                        }
+                        gifts.push(things);
+                    }
                     Gift::Later(time) => {
                         later = Some(time);
                         break;
@@ -261,7 +303,7 @@ impl<'a> Pending<'a> {
         for (at, (line, ticket)) in lines.iter_mut().zip(&tickets).enumerate() {
             let sleeps = first == Some(at) && Line::may_sleep(&ways[at]);
             if first == Some(at) {
-                value = line.store().words().map(|it| it.get(word_of(*ticket)));
+                value = line.store().word(*ticket);
             }
             if line.entry(*ticket).is_some_and(|it| it.sleeps != sleeps)
                 && let Some(entry) = line.entry_mut(*ticket)
@@ -277,9 +319,6 @@ impl<'a> Pending<'a> {
         for line in lines {
             // Where one cannot be saved, those that were are void: their bytes go with us.
             saved = saved.and_then(|()| line.save());
-        }
-        for (seat, ticket) in self.seats.iter_mut().zip(&tickets) {
-            seat.ticket = Some(*ticket);
         }
         saved?;
         self.stamp_waited |= later.is_some();
@@ -305,12 +344,11 @@ impl<'a> Pending<'a> {
         let [seat] = self.seats.as_slice() else {
             return Ok(None);
         };
-        let value = seat.store.words().zip(seat.ticket);
-        let value = value.map(|(words, ticket)| words.get(word_of(ticket)));
+        let value = seat.ticket.get().and_then(|it| seat.store.word(it));
         let Some(image) = seat.store.read()? else {
             return Ok(None);
         };
-        let ours = |it: &&Entry| Some(it.ticket) == seat.ticket;
+        let ours = |it: &&Entry| Some(it.ticket) == seat.ticket.get();
         let Some(entry) = image.entries.iter().find(ours) else {
             return Ok(None);
         };
@@ -337,14 +375,14 @@ impl<'a> Pending<'a> {
     pub(crate) fn places(&self) -> impl Iterator<Item = (&Store, u64)> {
         self.seats
             .iter()
-            .filter_map(|seat| Some((&seat.store, seat.ticket?)))
+            .filter_map(|seat| Some((&seat.store, seat.ticket.get()?)))
     }
 
-    /// Our tickets, each with its lock's name.
-    fn tickets(&self) -> Vec<(String, u64)> {
+    /// Our tickets.
+    fn tickets(&self) -> Vec<Badge> {
         self.seats
             .iter()
-            .filter_map(|seat| Some((seat.wanted.name().to_owned(), seat.ticket?)))
+            .filter_map(|seat| Some(Badge::new(&seat.wanted.name, seat.ticket.get()?)))
             .collect()
     }
 
@@ -352,7 +390,7 @@ impl<'a> Pending<'a> {
     fn waiting(&self, blocked: &Blocked) -> Result<Option<Waiting>, LockError> {
         let mut first = None;
         for seat in &self.seats {
-            let Some(ticket) = seat.ticket else {
+            let Some(ticket) = seat.ticket.get() else {
                 continue;
             };
             let Some(image) = seat.store.read()? else {
@@ -362,7 +400,9 @@ impl<'a> Pending<'a> {
             let mut holders = Vec::new();
             for entry in image.entries.iter().filter(|it| it.ticket != ticket) {
                 let holds = entry.standing == Standing::Holding;
-                if (holds || entry.ticket < ticket) && seat.store.is_there(entry)? {
+                // Whoever waits far ahead is taken for there: it is only told.
+                let there = || ahead > LOOKED_AFTER || seat.store.is_there(entry).unwrap_or(false);
+                if (holds || entry.ticket < ticket) && there() {
                     ahead += 1;
                     if holds {
                         holders.push(Record::new(entry, &seat.store.text(entry)));
@@ -394,7 +434,7 @@ impl<'a> Pending<'a> {
         }
         let waiting = self.waiting(blocked).ok().flatten();
         for seat in &self.seats {
-            if let Ok(mut line) = Line::enter(&seat.store, SHORTLY, Shape::Modes) {
+            if let Ok(mut line) = Line::enter(&seat.store, AT_ONCE, Shape::Modes) {
                 line.image_mut().counts.refused += 1;
                 // It is only counted.
                 let _ = line.save();
@@ -425,7 +465,7 @@ impl<'a> Pending<'a> {
                 seat.number,
                 Held {
                     store: seat.store,
-                    ticket: seat.ticket.unwrap_or(0),
+                    ticket: seat.ticket.get().unwrap_or(0),
                     token: *token,
                     mode: seat.wanted.mode,
                     has: seat.has,
@@ -448,8 +488,8 @@ impl Pending<'_> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         for seat in &self.seats {
-            if let Some(ticket) = seat.ticket {
-                release(&seat.store, ticket);
+            if let Some(ticket) = seat.ticket.get() {
+                release(&seat.store, ticket, SHORTLY / 4);
             }
         }
     }

@@ -12,7 +12,7 @@ use ward_model::lock::{Standing, blockers};
 
 use crate::error::LockError;
 use crate::image::{Entry, Image};
-use crate::name::{self, Name};
+use crate::name::{self, Badge, Name};
 use crate::place::Directory;
 use crate::record::Record;
 use crate::request::Request;
@@ -38,10 +38,12 @@ impl Queues {
             if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
                 continue;
             }
-            // What cannot be read is nobody's whom we know of.
+            // What cannot be read is nobody's whom we know of. Those that nobody uses are closed again:
+            // there may be more of them than descriptors.
             if let Ok(store) =
                 Name::exact(&root, "").and_then(|it| Store::open(directory.path(), &it))
                 && let Ok(Some(image)) = store.read()
+                && !image.entries.is_empty()
             {
                 all.insert(file, (store, image));
             }
@@ -68,8 +70,8 @@ impl Queues {
         }
         let text = store.text(entry);
         let above = |file: &str| {
-            let of_file = text.above.iter().filter(|(name, _)| file_of(name) == file);
-            of_file.map(|(_, ticket)| *ticket).collect::<Vec<_>>()
+            let of_file = text.above.iter().filter(|badge| badge.lock == file);
+            of_file.map(|badge| badge.ticket).collect::<Vec<_>>()
         };
         let blocking = |file: &str, store: &Store, image: &Image, ticket| {
             let family = if text.reentrant {
@@ -83,10 +85,9 @@ impl Queues {
                 .collect::<Vec<_>>()
         };
         let mut nodes = blocking(&node.0, store, image, node.1);
-        for (name, ticket) in &text.together {
-            let file = file_of(name);
-            if let Some((store, image)) = self.all.get(&file) {
-                nodes.extend(blocking(&file, store, image, *ticket));
+        for Badge { lock, ticket } in &text.together {
+            if let Some((store, image)) = self.all.get(lock) {
+                nodes.extend(blocking(lock, store, image, *ticket));
             }
         }
         nodes
@@ -102,7 +103,7 @@ impl Queues {
                         .text(it)
                         .above
                         .iter()
-                        .any(|(name, ticket)| *ticket == node.1 && file_of(name) == node.0)
+                        .any(|badge| badge.ticket == node.1 && badge.lock == node.0)
             });
             nodes.extend(parts.map(|it| (file.clone(), it.ticket)));
         }
@@ -115,23 +116,15 @@ impl Queues {
     }
 }
 
-fn file_of(name: &str) -> String {
-    let (root, path) = name.split_once('/').unwrap_or((name, ""));
-    let exact = Name::exact(root, path);
-    exact.map_or_else(|_| String::new(), |name| name.file().to_owned())
-}
-
 /// Refuses to wait if that would never end, and nobody in the ring came after us.
 pub(crate) fn refuse(
     directory: &Directory,
     request: &Request,
-    ours: &[(String, u64)],
+    ours: &[Badge],
 ) -> Result<(), LockError> {
     let queues = Queues::read(directory)?;
-    let ours: Vec<Node> = ours
-        .iter()
-        .map(|(name, ticket)| (file_of(name), *ticket))
-        .collect();
+    let ours = ours.iter().map(|badge| (badge.lock.clone(), badge.ticket));
+    let ours: Vec<Node> = ours.collect();
     let Some(ring) = ring(&queues, &ours) else {
         return Ok(());
     };

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::LockError;
@@ -24,6 +24,20 @@ const LONGEST: u64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Durable {
     path: PathBuf,
+}
+
+/// Makes the directory, for whoever may use the one that it is in.
+pub(crate) fn make(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
+    let parent = directory.parent().unwrap_or(Path::new("/"));
+    let mode = fs::metadata(parent)?.permissions().mode() & 0o2770;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700 | mode))
 }
 
 impl Durable {
@@ -60,10 +74,7 @@ impl Durable {
         let mut next = self.path.clone().into_os_string();
         next.push("%new");
         let write = || {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(directory)?;
+            make(directory)?;
             let mut file = File::options()
                 .write(true)
                 .create(true)
@@ -71,6 +82,8 @@ impl Durable {
                 .mode(0o660)
                 .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
                 .open(&next)?;
+            // Whatever our umask is: who shares the locks shares their numbers.
+            rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o660))?;
             file.write_all(&serde_json::to_vec(kept)?)?;
             file.sync_data()?;
             fs::rename(&next, &self.path)?;
@@ -105,11 +118,14 @@ impl Durable {
         Ok(number)
     }
 
-    /// The number of `ticket` is used up.
-    pub(crate) fn commit(&self, ticket: u64) -> Result<(), LockError> {
+    /// The number of `ticket` is used up. Returns whether it still had one.
+    pub(crate) fn commit(&self, ticket: u64) -> Result<bool, LockError> {
         let mut kept = self.load()?;
-        kept.commit(ticket);
-        self.save(&kept)
+        let ours = kept.commit(ticket);
+        if ours {
+            self.save(&kept)?;
+        }
+        Ok(ours)
     }
 
     /// The time, if nobody was given the same. `waited` says that we waited for it already.

@@ -2,12 +2,14 @@
 
 use std::ops::Deref;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use ward_model::lock::{Mode, Shape};
 
 use crate::durable::Durable;
 use crate::error::LockError;
 use crate::line::Line;
+use crate::name::Badge;
 use crate::record::Ended;
 use crate::store::{STUCK, Store};
 use crate::surroundings;
@@ -52,11 +54,16 @@ impl Held {
         self.token
     }
 
-    /// Its number in the queue, by which what is a part of the work says that it is
-    /// ([`crate::Request::held_above`]).
+    /// Its number in the queue.
     #[must_use]
     pub fn ticket(&self) -> u64 {
         self.ticket
+    }
+
+    /// By what is a part of the work says that it is ([`crate::Request::held_above`]).
+    #[must_use]
+    pub fn badge(&self) -> Badge {
+        Badge::new(self.store.name(), self.ticket)
     }
 
     /// The descriptor that the work must inherit, so that it holds the lock without us.
@@ -89,12 +96,18 @@ impl Held {
             return Ok(());
         };
         let _section = self.store.section(STUCK)?;
-        durable.commit(self.ticket)
+        if durable.commit(self.ticket)? {
+            return Ok(());
+        }
+        Err(LockError::Dismissed {
+            name: self.name().to_owned(),
+            why: "it was taken from us, and its number given to somebody else".to_owned(),
+        })
     }
 
     /// Frees it, whoever else has its descriptor.
     pub fn release(&self) {
-        release(&self.store, self.ticket);
+        release(&self.store, self.ticket, STUCK);
     }
 
     /// As a guard.
@@ -105,9 +118,9 @@ impl Held {
 }
 
 /// Takes `ticket` out of the queue, and wakes who waits.
-pub(crate) fn release(store: &Store, ticket: u64) {
+pub(crate) fn release(store: &Store, ticket: u64, limit: Duration) {
     // Struck off, so that the work, which may still be there for a moment, does not count.
-    let released = Line::enter(store, STUCK, Shape::Modes).and_then(|mut line| {
+    let released = Line::enter(store, limit, Shape::Modes).and_then(|mut line| {
         line.remove(ticket, Ended::Released);
         let waited_for = line.tidy_head()?;
         line.save()?;

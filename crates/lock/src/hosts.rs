@@ -22,7 +22,7 @@ use crate::etcd::{
 use crate::image::Who;
 use crate::kept::{Kept, Stamp};
 use crate::listing::Listed;
-use crate::name::{self, Name};
+use crate::name::{self, Badge};
 use crate::record::{Record, Statistics};
 use crate::request::{Crowd, Gives, Patience, Request, Waiting, Wanted};
 use crate::surroundings;
@@ -608,7 +608,7 @@ fn one(seat: &Seat<'_>, record: &Record, token: u64, ticket: u64) -> One {
         mode: seat.wanted.mode,
         elements: record.has.clone(),
         token,
-        ticket,
+        badge: Badge::new(&seat.wanted.name, ticket),
         kept: on_trial.then(|| seat.kept.clone()),
     }
 }
@@ -626,12 +626,10 @@ fn is_final(error: &EtcdError) -> bool {
 
 /// Tickets of this lock that are held above us.
 fn tickets_above(request: &Request, seat: &Seat<'_>) -> Vec<u64> {
-    let file = seat.wanted.name.file();
-    let ours = |name: &str| Name::parse(name).is_ok_and(|it| it.file() == file);
     let above = request.held_above.iter();
     above
-        .filter(|(name, _)| ours(name))
-        .map(|(_, ticket)| *ticket)
+        .filter(|badge| badge.is_of(&seat.wanted.name))
+        .map(|badge| badge.ticket)
         .collect()
 }
 

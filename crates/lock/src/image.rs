@@ -149,6 +149,11 @@ pub(crate) struct Head {
 
 const HEAD: usize = 32;
 
+/// Whether something was written by us, whole or not, in this version or another.
+pub(crate) fn is_of_a_queue(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"wardlk")
+}
+
 impl Head {
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);

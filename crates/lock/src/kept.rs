@@ -65,9 +65,11 @@ impl Kept {
         number
     }
 
-    /// The number of `ticket` is used up.
-    pub(crate) fn commit(&mut self, ticket: u64) {
+    /// The number of `ticket` is used up. Returns whether it still had one.
+    pub(crate) fn commit(&mut self, ticket: u64) -> bool {
+        let before = self.out.len();
         self.out.retain(|(other, _)| *other != ticket);
+        self.out.len() < before
     }
 
     /// The time, if nobody was given the same. `waited` says that we waited for it already.

@@ -50,7 +50,7 @@ pub use acquire::Tell;
 pub use error::LockError;
 pub use held::{Guard, Held};
 pub use listing::Listed;
-pub use name::check_name;
+pub use name::{Badge, check_name};
 pub use place::Directory;
 pub use record::{Ended, Past, Record, Statistics};
 pub use request::{Crowd, Gives, Patience, Request, Waiting, Wanted};

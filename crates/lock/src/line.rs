@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use ward_model::lock::{Shape, Standing, blockers};
+use ward_model::lock::{Mode, Rank, Shape, Standing, Turn, blockers};
 
 use crate::error::LockError;
 use crate::image::{Entry, Image, NO_TEXT};
@@ -22,8 +22,12 @@ const WATCHERS: usize = 1;
 /// How many sleepers in a row may stay asleep before the rest is left in peace.
 const SOUND_ASLEEP: usize = 2;
 
-/// How many in a row may be looked at who cannot have it.
+/// So many numbers in a row may be taken by whoever could not write that he has them.
+const MOST_TAKEN: usize = 4096;
+
+/// How many may be looked at who cannot have it: of those who stand in line, and of all.
 const IN_VAIN: usize = 2;
+const MOST_IN_VAIN: usize = 64;
 
 /// A queue in its critical section.
 #[derive(Debug)]
@@ -68,6 +72,18 @@ impl<'a> Line<'a> {
 
     pub(crate) fn section(&self) -> &Section<'a> {
         &self.section
+    }
+
+    /// A number that nobody has, and its byte.
+    pub(crate) fn next_ticket(&mut self) -> Result<u64, LockError> {
+        for _ in 0..MOST_TAKEN {
+            let ticket = self.image.next_ticket;
+            self.image_mut().next_ticket += 1;
+            if self.store().appear(ticket)? {
+                return Ok(ticket);
+            }
+        }
+        Err(LockError::Full(self.store().name().text().to_owned()))
     }
 
     pub(crate) fn entry(&self, ticket: u64) -> Option<&Entry> {
@@ -232,18 +248,16 @@ impl<'a> Line<'a> {
     /// the section for it. Whoever was killed meanwhile holds it as if he had been killed after.
     fn hand_over(&mut self) {
         let mut in_vain = 0;
-        let plain: Vec<u64> = self
-            .image
-            .entries
-            .iter()
-            .filter(|it| it.is_plain && it.standing == Standing::Waiting && !it.dismissed)
-            .map(|it| it.ticket)
-            .collect();
+        let plain = self.in_order(|it| it.is_plain && !it.dismissed);
         if plain.is_empty() {
             return;
         }
         let mut places = self.store().places(&self.image);
-        for ticket in plain {
+        for entry in plain {
+            if in_vain >= IN_VAIN && self.stands_in_line(&entry) {
+                continue;
+            }
+            let ticket = entry.ticket;
             if blockers(self.image.shape, &places, ticket, &[]).is_empty() {
                 self.grant(ticket);
                 self.granted.push(ticket);
@@ -252,11 +266,29 @@ impl<'a> Line<'a> {
                 }
             } else {
                 in_vain += 1;
-                if in_vain == IN_VAIN {
+                if in_vain == MOST_IN_VAIN {
                     break;
                 }
             }
         }
+    }
+
+    /// Those who wait and are such, first who is first.
+    fn in_order(&self, such: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let waiting = self.image.entries.iter();
+        let waiting = waiting.filter(|it| it.standing == Standing::Waiting && such(it));
+        let mut waiting: Vec<Entry> = waiting.copied().collect();
+        let rank = |it: &Entry| Rank::of(it.priority, it.turn, it.ticket);
+        if !waiting.is_sorted_by_key(rank) {
+            waiting.sort_by_key(rank);
+        }
+        waiting
+    }
+
+    /// Whether somebody is in nobody's way but that of those behind him, and they in his: who waits
+    /// for a part of the lock, for a thing, or for nobody's turn may have it before others.
+    fn stands_in_line(&self, entry: &Entry) -> bool {
+        !entry.has_text && entry.turn != Turn::FirstFit && entry.mode != Mode::NL
     }
 
     /// Saves what has changed, and wakes whoever must look now.
@@ -276,26 +308,14 @@ impl<'a> Line<'a> {
         let store = self.store();
         // Whoever is woken wants to enter the section.
         drop(self);
-        if !woken.is_empty()
-            && let Some(words) = store.words()
-        {
-            for ticket in woken {
-                words.wake(word_of(ticket));
-            }
-        }
+        store.wake(&woken);
         Ok(())
     }
 
     /// Those who must look: who sleeps although he is next, who was sent away, and who is next and
     /// must see himself whether he can have all that he wants.
     fn to_wake(&self) -> Vec<u64> {
-        let waiting = self
-            .image
-            .entries
-            .iter()
-            .filter(|it| it.standing == Standing::Waiting);
-        let looking = waiting.filter(|it| it.sleeps || it.dismissed || !it.is_plain);
-        let looking: Vec<&Entry> = looking.collect();
+        let looking = self.in_order(|it| it.sleeps || it.dismissed || !it.is_plain);
         if looking.is_empty() {
             return Vec::new();
         }
@@ -305,6 +325,9 @@ impl<'a> Line<'a> {
         for entry in looking {
             if entry.dismissed {
                 woken.push(entry.ticket);
+                continue;
+            }
+            if asleep >= SOUND_ASLEEP && self.stands_in_line(&entry) {
                 continue;
             }
             let by: Vec<Entry> = blockers(self.image.shape, &places, entry.ticket, &[])
@@ -317,7 +340,7 @@ impl<'a> Line<'a> {
                 woken.push(entry.ticket);
             } else {
                 asleep += 1;
-                if asleep == SOUND_ASLEEP {
+                if asleep == MOST_IN_VAIN {
                     break;
                 }
             }
@@ -329,8 +352,8 @@ impl<'a> Line<'a> {
     /// anybody waits.
     pub(crate) fn tidy_head(&mut self) -> Result<bool, LockError> {
         loop {
-            let waits = |it: &&Entry| it.standing == Standing::Waiting;
-            let Some(next) = self.image.entries.iter().find(waits).copied() else {
+            let waiting = self.in_order(|_| true);
+            let Some(next) = waiting.first().copied() else {
                 return Ok(false);
             };
             if self.store().is_there(&next)? {
@@ -339,9 +362,4 @@ impl<'a> Line<'a> {
             self.remove(next.ticket, Ended::Gone);
         }
     }
-}
-
-/// The number that the owner of a ticket sleeps on.
-pub(crate) fn word_of(ticket: u64) -> usize {
-    usize::try_from(ticket).unwrap_or(0)
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde::Serialize;
-use ward_model::lock::{Shape, Standing};
+use ward_model::lock::{Rank, Shape, Standing};
 
 use crate::error::LockError;
 use crate::name::{self, Name};
@@ -102,15 +102,9 @@ impl Directory {
                 Standing::Waiting => listed.waiting.push(record),
             }
         }
-        listed.waiting.sort_by_key(|record| {
-            let newest = record.ask.turn == ward_model::lock::Turn::NewestFirst;
-            let arrival = i128::from(record.ticket);
-            (
-                std::cmp::Reverse(record.ask.priority),
-                !newest,
-                if newest { -arrival } else { arrival },
-            )
-        });
+        listed
+            .waiting
+            .sort_by_key(|record| Rank::of(record.ask.priority, record.ask.turn, record.ticket));
         Ok(listed)
     }
 

@@ -3,6 +3,11 @@
 //! A lock may have levels, separated by `/`: `db/main/users` is a part of `db/main`, which is a
 //! part of `db`. One file decides for all that is below its first level.
 
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
 use crate::error::LockError;
 
 /// No first level that people type is longer, bytes.
@@ -68,6 +73,48 @@ impl Name {
 
     pub(crate) fn path(&self) -> &str {
         &self.text[self.below..]
+    }
+}
+
+/// That a lock is held: its file, and the ticket that holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Badge {
+    /// The lock's first level, as the name of its file: plain, or with bytes written `%XX`.
+    pub lock: String,
+    /// The number in its queue.
+    pub ticket: u64,
+}
+
+impl Badge {
+    pub(crate) fn new(name: &Name, ticket: u64) -> Self {
+        Self {
+            lock: name.file().to_owned(),
+            ticket,
+        }
+    }
+
+    pub(crate) fn is_of(&self, name: &Name) -> bool {
+        self.lock == name.file()
+    }
+}
+
+impl fmt::Display for Badge {
+    /// As `LOCK:TICKET`, without commas.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.lock, self.ticket)
+    }
+}
+
+impl FromStr for Badge {
+    type Err = LockError;
+
+    fn from_str(text: &str) -> Result<Self, LockError> {
+        let refused = || LockError::Name(text.to_owned());
+        let (lock, ticket) = text.rsplit_once(':').ok_or_else(refused)?;
+        Ok(Self {
+            lock: lock.to_owned(),
+            ticket: ticket.parse().map_err(|_| refused())?,
+        })
     }
 }
 

@@ -1,15 +1,16 @@
 //! Locks that people hold, free and take, without a process: each with a note, and a line in the
 //! audit log.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use ward_model::lock::{Shape, Standing, Turn};
 
 use crate::acquire::{Pending, Tell};
+use crate::durable;
 use crate::error::LockError;
 use crate::image::Entry;
 use crate::line::Line;
@@ -63,10 +64,7 @@ impl Directory {
             from,
         };
         let write = || {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(self.durable())?;
+            durable::make(self.durable())?;
             let mut text = serde_json::to_vec(&line)?;
             text.push(b'\n');
             let mut file = File::options()
@@ -75,6 +73,8 @@ impl Directory {
                 .mode(0o660)
                 .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
                 .open(&path)?;
+            // Whatever our umask is; another's file stays as it is.
+            let _ = rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o660));
             file.write_all(&text)?;
             file.sync_data()
         };

@@ -10,6 +10,9 @@ use crate::surroundings;
 /// Root's locks.
 const OF_ROOT: &str = "/run/ward/locks";
 
+/// What must outlive the host's run, in a directory that was named: no lock's file is called so.
+const DURABLE: &str = "%durable";
+
 /// File systems whose locks reach other hosts, or forget them (statfs(2)).
 const UNRELIABLE: [u64; 5] = [
     0x6969,      // NFS
@@ -41,7 +44,7 @@ impl Directory {
 
     /// This one, else the usual one.
     ///
-    /// What must outlive the host's run (numbers that were given) is below it in `durable` where it
+    /// What must outlive the host's run (numbers that were given) is below it in `%durable` where it
     /// was named, and in ward's state directory where it is the usual one, which most hosts empty
     /// when they start.
     ///
@@ -70,7 +73,7 @@ impl Directory {
             })
             .ok_or(LockError::NoPlace)?;
         let durable = match named {
-            Some(named) => named.join("durable"),
+            Some(named) => named.join(DURABLE),
             None => variable("WARD_STATE_DIR")
                 .or_else(|| (uid == 0).then(|| "/var/lib/ward".into()))
                 .or_else(|| variable("XDG_STATE_HOME").map(|base| base.join("ward")))

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use ward_model::lock::{Ask, Mode, Shape, Turn};
 
 use crate::error::LockError;
-use crate::name::Name;
+use crate::name::{Badge, Name};
 use crate::record::Record;
 
 /// How long to wait.
@@ -205,8 +205,8 @@ pub struct Request {
     pub why: Option<String>,
     /// Which build it is a part of.
     pub origin: Option<String>,
-    /// Tickets that what we are a part of holds, each with its lock's name.
-    pub held_above: Vec<(String, u64)>,
+    /// What is held by what we are a part of ([`crate::Held::badge`]).
+    pub held_above: Vec<Badge>,
     /// Whether locks that are held above are shared with us.
     pub reentrant: bool,
     /// Whether a lock that nobody uses just now may be used; else somebody else must do so first.

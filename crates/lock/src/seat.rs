@@ -1,5 +1,6 @@
 //! Coming into a queue, and what one is given at the end of it.
 
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use ward_model::lock::{Shape, Standing, choose};
@@ -9,7 +10,7 @@ use crate::error::LockError;
 use crate::image::{Entry, NO_TEXT, Who};
 use crate::kept::Stamp;
 use crate::line::Line;
-use crate::name::Name;
+use crate::name::Badge;
 use crate::request::{Crowd, Gives, Request, Wanted};
 use crate::store::Store;
 use crate::surroundings;
@@ -28,7 +29,9 @@ pub(crate) struct Seat<'a> {
     pub(crate) store: Store,
     pub(crate) durable: Durable,
     pub(crate) format: Option<Format>,
-    pub(crate) ticket: Option<u64>,
+    pub(crate) ticket: Cell<Option<u64>>,
+    /// What it was given already, while other locks of the request keep us.
+    pub(crate) given: RefCell<Option<Vec<String>>>,
     pub(crate) has: Vec<String>,
 }
 
@@ -38,11 +41,9 @@ impl Seat<'_> {
         if !request.reentrant {
             return Vec::new();
         }
-        let ours = |(name, _): &&(String, u64)| {
-            Name::parse(name).is_ok_and(|it| it.file() == self.store.name().file())
-        };
-        let tickets = request.held_above.iter().filter(ours);
-        tickets.map(|(_, ticket)| *ticket).collect()
+        let above = request.held_above.iter();
+        let ours = above.filter(|badge| badge.is_of(self.store.name()));
+        ours.map(|badge| badge.ticket).collect()
     }
 }
 
@@ -140,7 +141,6 @@ pub(crate) fn enqueue(
         line.section().write_text(slot, text)?;
         slot
     };
-    line.store().appear(ticket)?;
     line.image_mut().entries.push(Entry {
         ticket,
         token: 0,
@@ -191,7 +191,7 @@ fn text_of(
         has: Vec::new(),
         together: together
             .filter(|(at, _)| *at != own)
-            .map(|(_, (seat, ticket))| (seat.wanted.name().to_owned(), *ticket))
+            .map(|(_, (seat, ticket))| Badge::new(&seat.wanted.name, *ticket))
             .collect(),
         above: request.held_above.clone(),
         reentrant: request.reentrant,

@@ -23,7 +23,7 @@ use ward_sys::lockfile;
 use ward_sys::words::Words;
 
 use crate::error::LockError;
-use crate::image::{Counts, Entry, Head, Image, LONGEST, MOST, NO_TEXT};
+use crate::image::{Counts, Entry, Head, Image, LONGEST, MOST, NO_TEXT, is_of_a_queue};
 use crate::name::Name;
 use crate::surroundings;
 use crate::text::{ROOM, Text};
@@ -54,6 +54,9 @@ const _: () = assert!(TEXTS + (MOST * ROOM) as u64 <= HISTORY);
 /// The section is held for microseconds; who holds it longer stands still.
 pub(crate) const STUCK: Duration = Duration::from_secs(10);
 
+/// Who waits at least so long for the section is told who is in it.
+const TOLD_AFTER: Duration = Duration::from_secs(1);
+
 /// So often a queue is read that is being changed meanwhile.
 const READS: u32 = 4;
 
@@ -76,17 +79,21 @@ impl Store {
     pub(crate) fn open(directory: &Path, name: &Name) -> Result<Self, LockError> {
         let path = directory.join(name.file());
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(MODE)
-            .custom_flags(flags.bits().cast_signed())
-            .open(&path)
-            .map_err(LockError::io("open", &path))?;
+        let open = || {
+            File::options()
+                .read(true)
+                .write(true)
+                .custom_flags(flags.bits().cast_signed())
+                .open(&path)
+        };
+        let opened = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                furnish(directory, &path).and_then(|()| open())
+            }
+            opened => opened,
+        };
         Ok(Self {
-            file,
+            file: opened.map_err(LockError::io("open", &path))?,
             path,
             name: name.clone(),
             words: OnceCell::new(),
@@ -94,22 +101,9 @@ impl Store {
         })
     }
 
-    /// Makes a file that nobody has used yet fit for it.
-    fn furnish(&self) -> io::Result<()> {
-        let meta = self.file.metadata()?;
-        if !meta.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "it is not a file",
-            ));
-        }
-        // Whoever shares the directory by its group must be able to use what we make, whatever our
-        // umask is; nobody else may.
-        if meta.mode() & 0o777 != MODE && meta.uid() == surroundings::own_uid() {
-            rustix::fs::fchmod(&self.file, rustix::fs::Mode::from_raw_mode(MODE))?;
-        }
-        // There must be room for what others sleep on.
-        self.file.write_all_at(&[0; Words::LENGTH], 0)
+    /// Whether the file still is the one of its name, or any: somebody may have removed it.
+    pub(crate) fn is_known(&self) -> bool {
+        self.file.metadata().is_ok_and(|meta| meta.nlink() > 0)
     }
 
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
@@ -120,10 +114,11 @@ impl Store {
         &self.name
     }
 
-    /// Enters the critical section; gives up after `limit`. Nothing may fork, exec or wait in it.
+    /// Enters the critical section; gives up after `limit`, or, with the longest limit, once nobody has
+    /// changed the queue for so long. Nothing may fork, exec or wait in it.
     pub(crate) fn section(&self, limit: Duration) -> Result<Section<'_>, LockError> {
         let mut tries = 0;
-        let mut since = None;
+        let mut since: Option<(Instant, u64)> = None;
         let mut pause = Duration::from_micros(5);
         loop {
             if lockfile::try_lock(&self.file, SECTION).map_err(LockError::io("lock", &self.path))? {
@@ -138,15 +133,37 @@ impl Store {
                 std::thread::yield_now();
                 continue;
             }
-            if since.get_or_insert_with(Instant::now).elapsed() >= limit {
+            let (began, change) = *since.get_or_insert_with(|| (Instant::now(), self.change()));
+            if began.elapsed() >= limit {
+                let now = self.change();
+                if limit >= STUCK && now != change {
+                    since = Some((Instant::now(), now));
+                    continue;
+                }
                 return Err(LockError::Stuck {
                     name: self.name.text().to_owned(),
-                    who: lockfile::holders(&self.file, SECTION),
+                    // To look for him takes long where there are many processes.
+                    who: if limit >= TOLD_AFTER {
+                        lockfile::holders(&self.file, SECTION)
+                    } else {
+                        Vec::new()
+                    },
                 });
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(1));
         }
+    }
+
+    /// The number of the newest change, as far as it can be seen.
+    fn change(&self) -> u64 {
+        let numbers = COPIES.into_iter().filter_map(|at| {
+            let mut bytes = [0; 16];
+            self.file.read_at(&mut bytes, at).ok()?;
+            let (_, number) = bytes.split_last_chunk()?;
+            Some(u64::from_le_bytes(*number))
+        });
+        numbers.max().unwrap_or(0)
     }
 
     /// The queue as it is, or was a moment ago; `None` if there is none yet, or it is of another
@@ -162,7 +179,44 @@ impl Store {
         }
         Ok(newest
             .map(|(_, _, image)| image)
-            .filter(|image| image.boot == surroundings::boot()))
+            .filter(|image| surroundings::is_this_boot(image.boot)))
+    }
+
+    /// What is wrong with a file that has no queue in it; nothing, if none was ever in it and nobody
+    /// is there.
+    fn refuse_what_is_lost(&self) -> Result<(), LockError> {
+        let damaged = |why: &str| LockError::Damaged {
+            path: self.path.clone(),
+            why: why.to_owned(),
+        };
+        let failed = LockError::io("look at", &self.path);
+        let meta = match self.file.metadata() {
+            Ok(meta) => meta,
+            Err(error) => return Err(failed(error)),
+        };
+        if !meta.is_file() {
+            let error = io::Error::new(io::ErrorKind::InvalidInput, "it is not a file");
+            return Err(failed(error));
+        }
+        let is_ours = || -> io::Result<bool> {
+            let mut pages = [[0; FIRST_READ]; 3];
+            for (page, at) in pages.iter_mut().zip([0, COPIES[0], COPIES[1]]) {
+                self.file.read_at(page, at)?;
+            }
+            let empty = |page: &[u8]| page.iter().all(|byte| *byte == 0);
+            let queue = pages[1..].iter().any(|page| is_of_a_queue(page));
+            Ok(queue || pages.iter().all(|page| empty(page)))
+        };
+        match is_ours() {
+            Err(error) => return Err(failed(error)),
+            Ok(false) => return Err(damaged("what is in it is no lock's")),
+            Ok(true) => {}
+        }
+        match lockfile::is_any_locked(&self.file, ALIVE) {
+            Err(error) => Err(failed(error)),
+            Ok(true) => Err(damaged("its queue was lost while somebody is in it")),
+            Ok(false) => Ok(()),
+        }
     }
 
     /// The newest whole copy: which one, its number, and what is in it.
@@ -175,6 +229,12 @@ impl Store {
         }
         let generation = |it: &Option<(Head, usize)>| it.map_or(0, |(head, _)| head.generation);
         let newer = usize::from(generation(&heads[1]) > generation(&heads[0]));
+        // The first change is written once; of any other the one before is there too. If it is not,
+        // this may be the older one.
+        let other_is_there = pages[1 - newer].iter().any(|byte| *byte != 0);
+        if generation(&heads[newer]) > 1 && !other_is_there {
+            return Ok(None);
+        }
         for index in [newer, 1 - newer] {
             let Some((head, read)) = heads[index] else {
                 continue;
@@ -196,11 +256,10 @@ impl Store {
         Ok(None)
     }
 
-    /// Takes the byte of a ticket: from here on we are there.
-    pub(crate) fn appear(&self, ticket: u64) -> Result<(), LockError> {
-        lockfile::try_lock(&self.file, ALIVE + ticket)
-            .map(drop)
-            .map_err(LockError::io("lock", &self.path))
+    /// Takes the byte of a ticket, if nobody has it: from here on we are there. Somebody has it who
+    /// failed before he could write it down.
+    pub(crate) fn appear(&self, ticket: u64) -> Result<bool, LockError> {
+        lockfile::try_lock(&self.file, ALIVE + ticket).map_err(LockError::io("lock", &self.path))
     }
 
     /// Gives the byte of a ticket up, for everybody who has the description.
@@ -210,7 +269,7 @@ impl Store {
     }
 
     /// The numbers that waiters sleep on; none where a file cannot be mapped.
-    pub(crate) fn words(&self) -> Option<&Words> {
+    fn words(&self) -> Option<&Words> {
         self.words
             .get_or_init(|| Words::of(&self.file).ok())
             .as_ref()
@@ -228,6 +287,31 @@ impl Store {
             return Ok(true);
         }
         Ok(entry.standing == Standing::Holding && surroundings::is_alive(entry))
+    }
+
+    /// The number that the owner of a ticket sleeps on; none where the file cannot be mapped.
+    pub(crate) fn word(&self, ticket: u64) -> Option<u32> {
+        let words = self.words()?;
+        Some(words.get(&self.file, word_of(ticket)))
+    }
+
+    /// Sleeps on it, as long as it is `value`.
+    pub(crate) fn sleep(&self, ticket: u64, value: u32, limit: Duration) {
+        if let Some(words) = self.words() {
+            words.sleep(word_of(ticket), value, limit);
+        }
+    }
+
+    /// Wakes the owners of these.
+    pub(crate) fn wake(&self, tickets: &[u64]) {
+        if tickets.is_empty() {
+            return;
+        }
+        if let Some(words) = self.words() {
+            for ticket in tickets {
+                words.wake(&self.file, word_of(*ticket));
+            }
+        }
     }
 
     /// What is written of one; empty if it is not to be had.
@@ -308,6 +392,35 @@ impl Store {
     }
 }
 
+/// Makes a file for a lock, complete before it has its name: whoever is killed meanwhile leaves none
+/// that others could not use.
+fn furnish(directory: &Path, path: &Path) -> io::Result<()> {
+    let unnamed = directory.join(format!(
+        "%new-{}-{}",
+        std::process::id(),
+        surroundings::now()
+    ));
+    let file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(MODE)
+        .open(&unnamed)?;
+    let make = || {
+        // Whoever shares the directory by its group must be able to use what we make, whatever our
+        // umask is; nobody else may.
+        rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(MODE))?;
+        // There must be room for what others sleep on.
+        file.write_all_at(&[0; Words::LENGTH], 0)?;
+        match std::fs::hard_link(&unnamed, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
+    };
+    let made = make();
+    std::fs::remove_file(&unnamed)?;
+    made
+}
+
 /// The critical section, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Section<'a> {
@@ -328,8 +441,11 @@ impl<'a> Section<'a> {
         self.newest
             .set(newest.as_ref().map(|(index, number, _)| (*index, *number)));
         let boot = surroundings::boot();
+        if newest.is_none() {
+            self.store.refuse_what_is_lost()?;
+        }
         Ok(match newest {
-            Some((_, _, image)) if image.boot == boot => image,
+            Some((_, _, image)) if surroundings::is_this_boot(image.boot) => image,
             // Numbers go on rising; where the file is new, from the clock: those of a file that
             // went with a reboot were lower.
             other => Image {
@@ -357,7 +473,12 @@ impl<'a> Section<'a> {
         let (place, generation) = match self.newest.get() {
             Some((index, number)) => (1 - index, number + 1),
             None => {
-                if let Err(error) = self.store.furnish() {
+                // There must be room for what others sleep on.
+                if let Err(error) = self.store.file.write_all_at(&[0; Words::LENGTH], 0) {
+                    return Err(failed(error));
+                }
+                // Nothing that was lost may be taken for newer.
+                if let Err(error) = self.store.file.write_all_at(&[0; FIRST_READ], COPIES[1]) {
                     return Err(failed(error));
                 }
                 (0, 1)
@@ -419,4 +540,8 @@ impl Drop for Section<'_> {
         // What cannot be freed so is freed with the description.
         let _ = lockfile::unlock(&self.store.file, SECTION);
     }
+}
+
+fn word_of(ticket: u64) -> usize {
+    usize::try_from(ticket).unwrap_or(0)
 }

@@ -23,6 +23,16 @@ pub(crate) fn since_boot() -> u64 {
     u64::try_from(clock::since_boot().as_micros()).unwrap_or(0)
 }
 
+/// What is kept where the boot is not known.
+const UNKNOWN_BOOT: [u8; 16] = [0; 16];
+
+/// Whether what was written during that boot is of this one. Where either is not known (`/proc` may
+/// show processes only) it is taken for it: whoever is not there any more is found out all the same.
+pub(crate) fn is_this_boot(other: [u8; 16]) -> bool {
+    let own = boot();
+    own == other || own == UNKNOWN_BOOT || other == UNKNOWN_BOOT
+}
+
 /// Which boot this is.
 pub(crate) fn boot() -> [u8; 16] {
     static BOOT: OnceLock<[u8; 16]> = OnceLock::new();
@@ -106,11 +116,16 @@ pub(crate) fn is_alive(entry: &Entry) -> bool {
     }
     let is_it = |stat: &Stat| stat.start_ticks == work.start && !stat.has_ended();
     if entry.namespace == namespace() {
-        return Stat::of(work.pid).is_some_and(|stat| is_it(&stat));
+        return match Stat::of(work.pid) {
+            Some(stat) => is_it(&stat),
+            // One that is hidden from us may be it.
+            None => procfs::exists(work.pid),
+        };
     }
     // Another id here, but the same start.
     procfs::all_pids().any(|pid| {
         Stat::of(pid).is_some_and(|stat| is_it(&stat))
+            && procfs::innermost_pid(pid) == Some(work.pid)
             && namespace_of(&pid.to_string()) == entry.namespace
     })
 }

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::image::checksum;
+use crate::name::Badge;
 
 /// Of one place, bytes.
 pub(crate) const ROOM: usize = 4096;
@@ -27,10 +28,10 @@ pub(crate) struct Text {
     pub(crate) has: Vec<String>,
     /// The other locks that he asked for at once, each with his ticket there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) together: Vec<(String, u64)>,
+    pub(crate) together: Vec<Badge>,
     /// The locks that are held by what he is a part of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) above: Vec<(String, u64)>,
+    pub(crate) above: Vec<Badge>,
     /// Whether those are shared with him.
     #[serde(default)]
     pub(crate) reentrant: bool,

@@ -13,7 +13,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ward_model::lock::Standing;
 
 use crate::image::Entry;
-use crate::line::word_of;
 use crate::store::Store;
 
 /// Whatever is missed is seen after this.
@@ -22,6 +21,9 @@ pub(crate) const LOOK: Duration = Duration::from_secs(1);
 /// Who is next looks first after so long, and then after twice as long each time, up to this.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LAST_LOOK: Duration = Duration::from_millis(50);
+
+/// So many are looked at by who is not next.
+const LOOKED_AT: usize = 3;
 
 /// Who is in the way.
 #[derive(Debug)]
@@ -40,44 +42,61 @@ pub(crate) enum Woken {
     Changed,
     /// Somebody may be gone who was in the way, or it is time to look.
     Look,
+    /// Nobody is, and we are far from the head.
+    Nothing,
 }
 
 impl Obstacle<'_> {
     /// Sleeps, until `limit` at most.
     pub(crate) fn sleep(&self, limit: Duration, cancelled: Option<BorrowedFd<'_>>) -> Woken {
-        let deadline = Instant::now() + limit.min(LOOK);
-        let is_next = self.by.iter().all(|it| it.standing == Standing::Holding);
+        let deadline = Instant::now() + limit;
+        let holds = |it: &Entry| it.standing == Standing::Holding;
+        let is_next = self.by.iter().all(holds);
         let mut pause = if is_next || cancelled.is_some() {
             FIRST_LOOK
         } else {
             LOOK
         };
-        let gone = |entry: &Entry| !self.store.is_there(entry).unwrap_or(false);
         loop {
-            if is_next && self.by.iter().any(gone) {
+            if is_next && self.is_anybody_gone() {
                 return Woken::Look;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || cancelled.is_some_and(is_readable) {
-                return Woken::Look;
+                break;
             }
             let slice = pause.min(left);
-            match (self.value, self.store.words()) {
-                (Some(value), Some(words)) => {
-                    words.sleep(word_of(self.ticket), value, slice);
-                    if words.get(word_of(self.ticket)) != value {
-                        return Woken::Changed;
-                    }
-                }
-                _ => {
-                    nap(slice.min(LAST_LOOK), cancelled);
-                    return Woken::Look;
-                }
+            let Some(value) = self.value else {
+                nap(slice.min(LAST_LOOK), cancelled);
+                return Woken::Look;
+            };
+            self.store.sleep(self.ticket, value, slice);
+            if self.store.word(self.ticket) != Some(value) {
+                return Woken::Changed;
             }
             if pause < LAST_LOOK {
                 pause = (pause * 2).min(LAST_LOOK);
             }
         }
+        // Who is far from the head need not read the queue because time goes by: with a thousand of
+        // them nobody else would get to it.
+        if !is_next && !self.is_anybody_gone() {
+            return Woken::Nothing;
+        }
+        Woken::Look
+    }
+
+    /// Whether one of those is not there any more who decide when it is our turn: of those who wait,
+    /// the last few before us.
+    fn is_anybody_gone(&self) -> bool {
+        let gone = |entry: &Entry| !self.store.is_there(entry).unwrap_or(false);
+        let waits = |it: &&Entry| it.standing == Standing::Waiting;
+        let waiting = self.by.iter().filter(waits).count();
+        if waiting == 0 {
+            return self.by.iter().any(gone);
+        }
+        let ahead = self.by.iter().filter(waits);
+        ahead.skip(waiting.saturating_sub(LOOKED_AT)).any(gone)
     }
 }
 

@@ -449,7 +449,7 @@ fn what_would_wait_for_ever_is_refused() {
     let place = Place::new("rings");
     let outer = place.now(&one("a")).expect("free");
     let below = |above: &Held, name: &str| Request {
-        held_above: vec![(above.name().to_owned(), above.ticket())],
+        held_above: vec![above.badge()],
         command: format!("wants {name}"),
         ..one(name)
     };
@@ -472,7 +472,7 @@ fn what_would_wait_for_ever_is_refused() {
     let reader = place.now(&readers).expect("free");
     let writer = place.wait(one("r"));
     let again = Request {
-        held_above: vec![("r".to_owned(), reader.ticket())],
+        held_above: vec![reader.badge()],
         ..readers
     };
     assert!(matches!(never(&again), Err(LockError::Deadlock { .. })));

@@ -85,6 +85,22 @@ pub fn is_locked(file: impl AsFd, byte: u64) -> io::Result<bool> {
     Ok(i32::from(lock.l_type) != libc::F_UNLCK)
 }
 
+/// Whether another description has any byte locked from this one on.
+///
+/// # Errors
+/// As fcntl(2).
+pub fn is_any_locked(file: impl AsFd, from: u64) -> io::Result<bool> {
+    let mut lock = flock(Kind::Read, from)?;
+    // To the end of any file (fcntl(2)).
+    lock.l_len = 0;
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: an open descriptor and a valid `flock`, which the kernel fills.
+    if unsafe { libc::fcntl(fd, libc::F_OFD_GETLK, &raw mut lock) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+}
+
 /// Which processes have a description open that has this byte locked (proc(5), `fdinfo`). The
 /// kernel does not keep who locked it, so that all are looked at who may be: this is slow, and
 /// misses what others' processes have open.
@@ -144,6 +160,8 @@ mod tests {
         let far = 1 << 40;
         assert!(try_lock(&one, far).expect("locked"));
         assert!(!is_locked(&one, far).expect("asked"));
+        assert!(is_any_locked(&other, far - 9).expect("asked"));
+        assert!(!is_any_locked(&other, far + 1).expect("asked"));
         assert!(is_locked(&other, far).expect("asked"));
         assert!(!try_lock(&other, far).expect("asked"));
         assert!(try_lock(&other, far + 1).expect("another byte"));

@@ -227,6 +227,27 @@ fn children_by_scan(pid: i32) -> Vec<i32> {
         .collect()
 }
 
+/// The id that a process has in the innermost of its process namespaces (`NSpid`, proc(5)).
+#[must_use]
+pub fn innermost_pid(pid: i32) -> Option<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    line.split_ascii_whitespace().next_back()?.parse().ok()
+}
+
+/// Whether there is a process of this id, though we may not be allowed to see it (proc(5),
+/// `hidepid`).
+#[must_use]
+pub fn exists(pid: i32) -> bool {
+    let Some(pid) = rustix::process::Pid::from_raw(pid) else {
+        return false;
+    };
+    !matches!(
+        rustix::process::test_kill_process(pid),
+        Err(rustix::io::Errno::SRCH)
+    )
+}
+
 /// Every process id in /proc.
 pub fn all_pids() -> impl Iterator<Item = i32> {
     fs::read_dir("/proc")

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use rustix::thread::futex;
@@ -14,7 +15,7 @@ use rustix::thread::futex;
 #[derive(Debug)]
 pub struct Words(NonNull<AtomicU32>);
 
-// SAFETY: it is memory that is shared anyway, and only ever used by atomic operations.
+// SAFETY: it is memory that is shared anyway, and only its address is used.
 unsafe impl Send for Words {}
 // SAFETY: as above.
 unsafe impl Sync for Words {}
@@ -26,9 +27,7 @@ impl Words {
     pub const COUNT: usize = Self::LENGTH / size_of::<AtomicU32>();
 
     /// Maps the beginning of `file`, which must be open for reading and writing, and whose first
-    /// page must have been written: the kernel ends whoever uses a page for which there is no
-    /// room (mmap(2), SIGBUS). It does that to everybody who sleeps here, too, if somebody who may
-    /// write to the file makes it shorter.
+    /// page must have been written.
     ///
     /// # Errors
     /// As mmap(2); `InvalidData` for a file that is shorter.
@@ -55,17 +54,28 @@ impl Words {
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))
     }
 
+    fn place(index: usize) -> (usize, u64) {
+        let index = index % Self::COUNT;
+        (index, (index * size_of::<AtomicU32>()) as u64)
+    }
+
     fn word(&self, index: usize) -> &AtomicU32 {
         // SAFETY: within the mapping, which is aligned to a page and lives as long as `self`.
-        let word = unsafe { self.0.add(index % Self::COUNT) };
-        // SAFETY: as above; others change it by atomic operations only.
+        let word = unsafe { self.0.add(Self::place(index).0) };
+        // SAFETY: as above. Nobody here looks into it: only its address is given to the kernel.
         unsafe { word.as_ref() }
     }
 
-    /// A number, counted modulo [`Words::COUNT`].
+    /// A number, counted modulo [`Words::COUNT`]; 0 if it cannot be read.
+    ///
+    /// It is read as from any file: the page may be gone by now, and who looked into it would be ended.
     #[must_use]
-    pub fn get(&self, index: usize) -> u32 {
-        self.word(index).load(Ordering::Acquire)
+    pub fn get(&self, file: &File, index: usize) -> u32 {
+        let mut bytes = [0; size_of::<AtomicU32>()];
+        match file.read_at(&mut bytes, Self::place(index).1) {
+            Ok(_) => u32::from_ne_bytes(bytes),
+            Err(_) => 0,
+        }
     }
 
     /// Sleeps until somebody wakes who sleeps on this number, if it is still `value`; at most this
@@ -77,13 +87,15 @@ impl Words {
         let _ = futex::wait(self.word(index), flags, value, limit.as_ref());
     }
 
-    /// Changes a number, and wakes everybody who sleeps on it.
-    pub fn wake(&self, index: usize) {
-        let word = self.word(index);
-        word.fetch_add(1, Ordering::AcqRel);
+    /// Changes a number, and wakes everybody who sleeps on it. Of two who do so at once one may be
+    /// lost, but not both.
+    pub fn wake(&self, file: &File, index: usize) {
+        let value = self.get(file, index).wrapping_add(1);
+        // Where it cannot be changed whoever sleeps is woken all the same.
+        let _ = file.write_at(&value.to_ne_bytes(), Self::place(index).1);
         let all = i32::MAX.unsigned_abs();
         // Nobody may be asleep.
-        let _ = futex::wake(word, futex::Flags::empty(), all);
+        let _ = futex::wake(self.word(index), futex::Flags::empty(), all);
     }
 }
 
@@ -112,16 +124,22 @@ mod tests {
         file.set_len(Words::LENGTH as u64).expect("made longer");
         let (one, other) = (Words::of(&file), Words::of(&file));
         let (one, other) = (one.expect("mapped"), other.expect("mapped"));
-        let seen = one.get(7);
+        let seen = one.get(&file, 7);
+        let theirs = file.try_clone().expect("a copy");
         let sleeper = std::thread::spawn(move || {
-            while one.get(7) == seen {
+            while one.get(&theirs, 7) == seen {
                 one.sleep(7, seen, Duration::from_secs(60));
             }
         });
-        other.wake(7);
+        other.wake(&file, 7);
         sleeper.join().expect("woken");
-        assert_ne!(other.get(7), seen);
-        assert_eq!(other.get(8), 0);
+        assert_ne!(other.get(&file, 7), seen);
+        assert_eq!(other.get(&file, 8), 0);
+        // A page that is gone ends nobody.
+        file.set_len(0).expect("cut");
+        assert_eq!(other.get(&file, 7), 0);
+        other.sleep(7, 0, Duration::from_secs(60));
+        other.wake(&file, 7);
         std::fs::remove_file(&path).expect("clean up");
     }
 }

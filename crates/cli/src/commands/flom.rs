@@ -143,7 +143,7 @@ fn tell_the_command(spec: &mut Spec, order: &Order, held: &[Held], element: &str
     let mut above = std::env::var(HELD).unwrap_or_default();
     for one in held {
         let separator = if above.is_empty() { "" } else { "," };
-        above.push_str(&format!("{separator}{}:{}", one.name(), one.ticket()));
+        above.push_str(&format!("{separator}{}", one.badge()));
     }
     let of_first = |text: &dyn Fn(&Held) -> String| held.first().map(text).unwrap_or_default();
     for (name, value) in [
@@ -200,7 +200,11 @@ impl Account {
         let mut bytes = Vec::new();
         let read = match self.file {
             Some(mut file) => file.rewind().and_then(|()| file.read_to_end(&mut bytes)),
-            None => File::open(&self.path).and_then(|mut file| file.read_to_end(&mut bytes)),
+            // A pipe would be read from for ever.
+            None if self.path.is_file() => {
+                File::open(&self.path).and_then(|mut file| file.read_to_end(&mut bytes))
+            }
+            None => Ok(0),
         };
         let report: Option<Report> = read.ok().and_then(|_| serde_json::from_slice(&bytes).ok());
         match report {
@@ -218,20 +222,19 @@ fn status(report: &Report) -> Option<u8> {
         let number = u8::try_from(signal.number()).unwrap_or(u8::MAX);
         exit_code::SIGNAL_BASE.saturating_add(number)
     };
-    Some(match report.end {
-        End::NotStarted { exec: true, .. } => return None,
-        End::NotStarted { exec: false, .. } | End::Unknown => FAILED,
-        End::Signaled { signal, .. } => killed_by(signal),
-        End::Exited { code } => match report.cause.filter(|_| report.stopped_before_end) {
-            // Its clean-up is no success. The original would have died of this signal.
-            Some(CauseKind::Requested) if code == 0 => {
-                let mut stops = report.stops.iter().rev();
-                let signal = stops.find_map(|stop| stop.signal);
-                signal.map_or(exit_code::STOPPED, killed_by)
-            }
-            // Limits are ours, and so is the status that tells of them.
-            Some(CauseKind::IdleLimit | CauseKind::TimeLimit) => report.exit_status,
-            _ => code,
-        },
+    let cause = report.cause.filter(|_| report.stopped_before_end);
+    Some(match (report.end, cause) {
+        (End::NotStarted { exec: true, .. }, _) => return None,
+        (End::NotStarted { exec: false, .. } | End::Unknown, _) => FAILED,
+        // Limits are ours, and so is the status that tells of them.
+        (_, Some(CauseKind::IdleLimit | CauseKind::TimeLimit)) => report.exit_status,
+        (_, Some(CauseKind::LockLost)) => FAILED,
+        (End::Signaled { signal, .. }, _) => killed_by(signal),
+        // Its clean-up is no success. The original would have died of the signal.
+        (End::Exited { code: 0 }, Some(CauseKind::Requested)) => {
+            let signal = report.stops.iter().find_map(|stop| stop.signal);
+            signal.map_or(exit_code::STOPPED, killed_by)
+        }
+        (End::Exited { code }, _) => code,
     })
 }

@@ -10,6 +10,7 @@ use ward_engine::locks::{FIRST_DESCRIPTOR, Until};
 use ward_lock::{Crowd, Directory, Gives, Patience, Request, Wanted};
 use ward_model::exit_code;
 use ward_model::lock::{Mode, Turn};
+use ward_model::signal::Signal;
 use ward_model::spec::Spec;
 
 use super::lock_wait::{HELD, Status, Wait, held_above};
@@ -35,6 +36,16 @@ pub(crate) fn run(arguments: LockArgs) -> Result<ExitCode, Failure> {
         reentrant: arguments.reentrant,
         ..Request::new(wanted(&arguments)?)
     };
+    if let Some(signal) = arguments
+        .ignore_signal
+        .iter()
+        .find(|signal| [Signal::KILL, Signal::STOP].contains(signal))
+    {
+        return Err(Failure::usage(
+            format!("nobody can help heeding {signal}"),
+            "leave it out: if ward is killed, the command keeps the lock until it has ended",
+        ));
+    }
     let wait = Wait {
         directory: Directory::open(arguments.place.lock_dir.as_deref())?,
         patience: patience(arguments.no_wait, arguments.wait),
@@ -58,13 +69,24 @@ pub(crate) fn run(arguments: LockArgs) -> Result<ExitCode, Failure> {
         Hold::Tree => Until::Tree,
     };
     let adjust = |spec: &mut Spec| {
-        spec.deaf_to.clone_from(&arguments.ignore_signal);
+        take_no_notice(spec, &arguments.ignore_signal);
         if let Some(limit) = arguments.max_hold.filter(|limit| !limit.is_zero()) {
             spec.policy.timeout = Some(limit);
             spec.policy.warn_after = Some(limit * 3 / 4);
         }
     };
     hold_and_run(arguments.run, request, wait, until, &adjust)
+}
+
+/// Does not heed these signals from now on, nor pass them on. What is started does.
+fn take_no_notice(spec: &mut Spec, signals: &[Signal]) {
+    for signal in signals {
+        // Who ignores the ends of children is not told of them.
+        if *signal != Signal::CHLD {
+            ward_sys::signals::ignore(signal.number());
+        }
+    }
+    spec.deaf_to = signals.to_vec();
 }
 
 /// `ward run`, with the locks that it is to hold.
@@ -132,7 +154,7 @@ fn wanted(arguments: &LockArgs) -> Result<Vec<Wanted>, Failure> {
     };
     let one = match (arguments.slots, arguments.take, arguments.pool.is_empty()) {
         (Some(slots), take, _) => one.slots(take.unwrap_or(1), slots)?,
-        (None, take, false) => one.things(take.unwrap_or(1), arguments.pool.clone())?,
+        (None, take, false) => lock_words::things(one, take.unwrap_or(1), arguments.pool.clone())?,
         (None, Some(_), true) => {
             return Err(Failure::usage(
                 "--take is about slots or things, and there are none",
@@ -193,7 +215,7 @@ fn hold_and_run(
 }
 
 /// Says in the request what it is for.
-fn complete(request: &mut Request, title: Option<String>, command: &[OsString]) {
+pub(super) fn complete(request: &mut Request, title: Option<String>, command: &[OsString]) {
     let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
     request.command = title.unwrap_or_else(|| words.join(" "));
     request.held_above = held_above(HELD);

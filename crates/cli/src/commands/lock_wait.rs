@@ -12,7 +12,7 @@ use ward_engine::runs;
 use ward_lock::Wanted;
 #[cfg(feature = "etcd")]
 use ward_lock::hosts::Hosts;
-use ward_lock::{Directory, Held, LockError, Patience, Record, Request, Waiting};
+use ward_lock::{Badge, Directory, Held, LockError, Patience, Record, Request, Waiting};
 use ward_model::lock::Mode;
 use ward_sys::code;
 
@@ -27,7 +27,7 @@ const MODE: &str = "WARD_LOCK_MODE";
 const ELEMENT: &str = "WARD_LOCK_ELEMENT";
 const TOKEN: &str = "WARD_LOCK_TOKEN";
 const DESCRIPTOR: &str = "WARD_LOCK_FD";
-/// Every lock that is held above, `NAME:TICKET` separated by commas: to wait for one of them would
+/// Every lock that is held above, `LOCK:TICKET` separated by commas: to wait for one of them would
 /// be to wait for ever.
 pub(super) const HELD: &str = "WARD_LOCKS_HELD";
 
@@ -224,12 +224,12 @@ impl Got {
             (DESCRIPTOR, numbers.join(",")),
             (
                 HELD,
-                and_above(HELD, held.map(|it| (it.name(), it.ticket()))),
+                and_above(HELD, held.map(Held::badge)),
             ),
         ];
         #[cfg(feature = "etcd")]
         if let Some(kept) = &self.kept {
-            let held = kept.locks.iter().map(|it| (it.name.as_str(), it.ticket));
+            let held = kept.locks.iter().map(|it| it.badge.clone());
             variables.push((CLUSTER_HELD, and_above(CLUSTER_HELD, held)));
         }
         variables
@@ -259,21 +259,18 @@ fn over(renewer: Option<Renewer>) -> impl FnOnce() {
 }
 
 /// What is held above us, and these.
-fn and_above<'a>(variable: &str, ours: impl Iterator<Item = (&'a str, u64)>) -> String {
+fn and_above(variable: &str, ours: impl Iterator<Item = Badge>) -> String {
     let above = std::env::var(variable).unwrap_or_default();
     let all = Some(above).filter(|it| !it.is_empty());
-    let ours = ours.map(|(name, ticket)| format!("{name}:{ticket}"));
+    let ours = ours.map(|badge| badge.to_string());
     all.into_iter().chain(ours).collect::<Vec<_>>().join(",")
 }
 
 /// The locks that a variable says are held above us.
-pub(super) fn held_above(variable: &str) -> Vec<(String, u64)> {
+pub(super) fn held_above(variable: &str) -> Vec<Badge> {
     let text = std::env::var(variable).unwrap_or_default();
     text.split(',')
-        .filter_map(|item| {
-            let (name, ticket) = item.rsplit_once(':')?;
-            Some((name.to_owned(), ticket.parse().ok()?))
-        })
+        .filter_map(|item| item.parse().ok())
         .collect()
 }
 

@@ -20,7 +20,7 @@ fn one(text: &str) -> Result<Wanted, Failure> {
     };
     let wanted = Wanted::new(name)?;
     if let Some(things) = how.strip_prefix("pool:") {
-        return Ok(wanted.things(1, things.split(':').map(str::to_owned).collect())?);
+        return self::things(wanted, 1, things.split(':').map(str::to_owned).collect());
     }
     if let Some((take, slots)) = how.split_once('/') {
         let number = |text: &str| {
@@ -31,6 +31,19 @@ fn one(text: &str) -> Result<Wanted, Failure> {
     }
     let mode: Mode = how.parse().map_err(|error| refused(format!("{error}")))?;
     Ok(wanted.mode(mode))
+}
+
+/// So many of these things, each of which is named once.
+pub(super) fn things(wanted: Wanted, take: u32, things: Vec<String>) -> Result<Wanted, Failure> {
+    let mut sorted: Vec<&String> = things.iter().collect();
+    sorted.sort_unstable();
+    if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Failure::usage(
+            format!("`{}` is twice in the pool `{}`", twice[0], wanted.name()),
+            "name each thing once",
+        ));
+    }
+    Ok(wanted.things(take, things)?)
 }
 
 #[cfg(test)]

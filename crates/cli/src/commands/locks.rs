@@ -8,7 +8,7 @@ use ward_engine::holders;
 use ward_lock::{Directory, Ended, Listed, LockError, Past, Record, Request};
 use ward_model::lock::{Shape, Standing};
 
-use super::lock::patience;
+use super::lock::{complete, patience};
 use super::lock_wait::Progress;
 use super::{lock_words, say};
 use crate::args::{LocksArgs, LocksDeed, ReleaseArgs, ReserveArgs, StealArgs};
@@ -117,7 +117,7 @@ fn lines(lock: &Listed) -> String {
 
 /// Shows them again whenever something has changed, until it is interrupted or nobody reads.
 fn watch(arguments: &LocksArgs) -> Result<ExitCode, Failure> {
-    let mut last = String::new();
+    let mut last = None;
     let terminal = std::io::stdout().is_terminal();
     loop {
         let locks = listed(arguments)?;
@@ -132,7 +132,7 @@ fn watch(arguments: &LocksArgs) -> Result<ExitCode, Failure> {
         } else {
             tickets(&locks)
         };
-        if key != last {
+        if last.as_ref() != Some(&key) {
             let clear = if terminal { "\x1b[H\x1b[2J" } else { "" };
             let empty = text.is_empty() && !arguments.json;
             let text = if empty {
@@ -149,7 +149,7 @@ fn watch(arguments: &LocksArgs) -> Result<ExitCode, Failure> {
                 }
                 shown => shown.map_err(|error| Failure::ours("cannot write", &error))?,
             }
-            last = key;
+            last = Some(key);
         }
         std::thread::sleep(LOOK);
     }
@@ -220,16 +220,19 @@ fn moment(seconds: f64) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
 }
 
-fn request(name: &str, why: Option<&String>) -> Result<Request, Failure> {
-    Ok(Request {
+/// What a person asks for by `ward locks DEED`.
+fn request(deed: &str, name: &str, why: Option<&String>) -> Result<Request, Failure> {
+    let mut request = Request {
         why: why.cloned(),
         ..Request::new(lock_words::parse(name)?)
-    })
+    };
+    complete(&mut request, Some(format!("ward locks {deed} {name}")), &[]);
+    Ok(request)
 }
 
 fn reserve(arguments: &ReserveArgs) -> Result<ExitCode, Failure> {
     let directory = Directory::open(arguments.place.lock_dir.as_deref())?;
-    let request = request(&arguments.name, arguments.why.as_ref())?;
+    let request = request("reserve", &arguments.name, arguments.why.as_ref())?;
     let mut progress = Progress::new(false);
     let reserved = directory.reserve(
         &request,
@@ -244,7 +247,7 @@ fn reserve(arguments: &ReserveArgs) -> Result<ExitCode, Failure> {
 
 fn steal(arguments: &StealArgs) -> Result<ExitCode, Failure> {
     let directory = Directory::open(arguments.place.lock_dir.as_deref())?;
-    let request = request(&arguments.name, arguments.why.as_ref())?;
+    let request = request("steal", &arguments.name, arguments.why.as_ref())?;
     for victim in directory.steal(&request, arguments.time)? {
         say(&format!("taken from {}", victim.summary()));
     }

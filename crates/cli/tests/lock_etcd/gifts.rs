@@ -60,10 +60,7 @@ fn tokens_rise_in_the_order_of_service() -> Result {
         format!("echo {own} $WARD_LOCK_TOKEN >>{file};")
     };
     let script = format!("{} {}", tell("first"), place.until("gate"));
-    let first = place
-        .lock(&Host::new("a"), "it", &[])
-        .sh(&script)
-        .start()?;
+    let first = place.lock(&Host::new("a"), "it", &[]).sh(&script).start()?;
     place.await_queue("it", (1, 0))?;
     let mut waiting = Vec::new();
     for (own, priority) in [("low", "0"), ("middle", "1"), ("high", "2")] {
@@ -253,10 +250,7 @@ fn a_number_of_work_that_fails_is_given_again() -> Result {
     std::fs::remove_file(place.world.path("gate"))?;
     let shared = [&options[..], &["--shared"]].concat();
     let hold = |host: &Host, gate: &str, code: i32| {
-        let script = format!(
-            "echo $WARD_LOCK_ELEMENT; {} exit {code}",
-            place.until(gate)
-        );
+        let script = format!("echo $WARD_LOCK_ELEMENT; {} exit {code}", place.until(gate));
         let one = place.lock(host, "build", &shared).sh(&script).start()?;
         wait_until("the number", || !one.out_so_far().is_empty())?;
         Ok::<_, anyhow::Error>(one)
@@ -291,7 +285,10 @@ fn a_time_is_given_to_nobody_else() -> Result {
     let mut times = BTreeSet::new();
     for one in asked {
         let answer = one.answer()?.expect(0)?;
-        ensure!(answer.out.trim().len() == "20260101-120000.1".len(), "{answer:#?}");
+        ensure!(
+            answer.out.trim().len() == "20260101-120000.1".len(),
+            "{answer:#?}"
+        );
         times.insert(answer.out);
     }
     assert_eq!(times.len(), CLIENTS);

@@ -10,7 +10,7 @@ use ward_testkit::run::text;
 use ward_testkit::world::is_root;
 
 use crate::Result;
-use crate::place::{BUSY, Host, KILLED, LOST, Place, REFUSED, helper};
+use crate::place::{BUSY, Host, KILLED, LOST, Place, REFUSED, now};
 use crate::witness::{self, Seen, alone, alone_with, beside};
 
 /// Two hosts that know themselves by different names; says aloud if that cannot be.
@@ -34,7 +34,10 @@ fn hosts_are_told_apart_by_their_names() -> Result {
     let first = place.holder(&alpha, "it", &["--why", "a good reason"])?;
     let second = place.waiter(&beta, "it", &[], "second")?;
     let shown = place.shown("it")?.context("nothing is shown")?;
-    for (list, host, pid) in [("holders", "alpha", first.pid()), ("waiting", "beta", second.pid())] {
+    for (list, host, pid) in [
+        ("holders", "alpha", first.pid()),
+        ("waiting", "beta", second.pid()),
+    ] {
         let record = &shown[list][0];
         assert_eq!(record["host"], host, "{shown:#}");
         assert_eq!(record["pid"], pid, "{shown:#}");
@@ -175,25 +178,24 @@ fn many_want_it_and_some_are_killed() -> Result {
                 .start()
         })
         .collect::<Result<_>>()?;
-    let mut spared = Vec::new();
     for (number, one) in asked.iter_mut().enumerate() {
-        let kill = |name: &str| {
-            if let Ok(it) = quickly(one, name) {
+        let guardian = now(one, "ward-guardian");
+        let renewer = now(one, "ward-renewer");
+        let kill = |member: Option<Member>| {
+            if let Some(it) = member {
                 place.world.signal(it.pid, Signal::KILL);
             }
         };
+        let is_over = one.is_over();
         match number % 6 {
-            0 => kill("ward-guardian"),
-            1 if !one.is_over() => one.signal(Signal::KILL)?,
-            2 => kill("ward-renewer"),
-            3 if !one.is_over() => {
-                let guardian = quickly(one, "ward-guardian");
+            0 => kill(guardian),
+            1 if !is_over => one.signal(Signal::KILL)?,
+            2 => kill(renewer),
+            3 if !is_over => {
                 one.signal(Signal::KILL)?;
-                if let Ok(it) = guardian {
-                    place.world.signal(it.pid, Signal::KILL);
-                }
+                kill(guardian);
             }
-            _ => spared.push(number),
+            _ => {}
         }
     }
     for (number, one) in asked.into_iter().enumerate() {
@@ -217,11 +219,4 @@ fn many_want_it_and_some_are_killed() -> Result {
         .expect(0)
         .context("it cannot be got any more")?;
     place.settles(&members)
-}
-
-/// A process of ward's own, if it has one just now.
-fn quickly(front: &Asked, name: &str) -> Result<Member> {
-    let there = ward_testkit::processes::children(front.pid());
-    ensure!(there.iter().any(|seen| seen.name == name), "none");
-    helper(front, name)
 }

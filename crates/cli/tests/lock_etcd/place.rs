@@ -247,10 +247,7 @@ impl Place {
         word: &str,
     ) -> Result<Asked> {
         let before = self.queue(name)?;
-        let asked = self
-            .lock(host, name, options)
-            .sh(&self.say(word))
-            .start()?;
+        let asked = self.lock(host, name, options).sh(&self.say(word)).start()?;
         self.await_queue(name, (before.0, before.1 + 1))?;
         Ok(asked)
     }
@@ -301,22 +298,19 @@ fn no_zombie_of_ours() -> Result {
         .with_context(|| format!("{:#?}", zombies()))
 }
 
-/// A process of ward's own that a front has started.
-pub(crate) fn helper(front: &Asked, name: &str) -> Result<Member> {
-    let pid = front.pid();
-    wait_for(name, || {
-        let mut all = children(pid).into_iter();
-        let it = all.find(|seen| seen.name == name && !seen.is_zombie())?;
-        Member::now(it.pid).ok()
-    })
+/// A process of ward's own that a front has started, if it has one just now.
+pub(crate) fn now(front: &Asked, name: &str) -> Option<Member> {
+    let mut all = children(front.pid()).into_iter();
+    let it = all.find(|seen| seen.name == name && !seen.is_zombie())?;
+    Member::now(it.pid).ok()
 }
 
 pub(crate) fn guardian(front: &Asked) -> Result<Member> {
-    helper(front, "ward-guardian")
+    wait_for("a guardian", || now(front, "ward-guardian"))
 }
 
 pub(crate) fn renewer(front: &Asked) -> Result<Member> {
-    helper(front, "ward-renewer")
+    wait_for("a renewing process", || now(front, "ward-renewer"))
 }
 
 /// Tells all the stories, so many at a time: each mostly waits.

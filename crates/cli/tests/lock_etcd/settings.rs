@@ -41,7 +41,10 @@ fn the_environment_names_the_cluster() -> Result {
     code(place.ask(&there, &run), 0)?;
     // The option goes before.
     code(
-        ask(&there, &["lock", "it", "--no-wait", "--etcd", "http://127.0.0.1:1"]),
+        ask(
+            &there,
+            &["lock", "it", "--no-wait", "--etcd", "http://127.0.0.1:1"],
+        ),
         REFUSED,
     )?;
     for options in [&[][..], &["--local"]] {
@@ -62,7 +65,15 @@ fn the_environment_names_the_cluster() -> Result {
         "echo $WARD_LOCK_NAME $WARD_CLUSTER_LOCKS_HELD; {}",
         place.until("gate")
     );
-    let run = ["run", "--lock", "it", "--lock", "other=shared", "--lock-why", "a reason"];
+    let run = [
+        "run",
+        "--lock",
+        "it",
+        "--lock",
+        "other=shared",
+        "--lock-why",
+        "a reason",
+    ];
     let run = ask(&here, &run).sh(&script).start()?;
     place.await_queue("it", (1, 0))?;
     place.await_queue("other", (1, 0))?;
@@ -129,14 +140,26 @@ fn settings_that_do_not_go_together() -> Result {
         (&["--etcd", ""], "cannot be an etcd endpoint"),
         (&["--etcd", "ftp://a:2379"], "`ftp://a:2379` cannot be"),
         (&["--etcd", "http://a:99999"], "cannot be an etcd endpoint"),
-        (&["--etcd", "http://a:1,http://"], "cannot be an etcd endpoint"),
+        (
+            &["--etcd", "http://a:1,http://"],
+            "cannot be an etcd endpoint",
+        ),
         (&["--etcd", "http://a:1", "--local"], "--local"),
         (&["--etcd", "http://a:1", "--etcd-cacert", &secret], ""),
         (&["--etcd-user", "bob"], "no password is given"),
         (&["--etcd-password-file", &secret], "and no user"),
-        (&["--etcd-user", "bob", "--etcd-password-file", &open], "(mode 0644)"),
-        (&["--etcd-user", "bob", "--etcd-password-file", &empty], "cannot read the password"),
-        (&["--etcd-user", "bob", "--etcd-password-file", "/nowhere"], "/nowhere"),
+        (
+            &["--etcd-user", "bob", "--etcd-password-file", &open],
+            "(mode 0644)",
+        ),
+        (
+            &["--etcd-user", "bob", "--etcd-password-file", &empty],
+            "cannot read the password",
+        ),
+        (
+            &["--etcd-user", "bob", "--etcd-password-file", "/nowhere"],
+            "/nowhere",
+        ),
         (&["--etcd-cacert", "/nowhere"], "/nowhere"),
         (&["--etcd-cacert", &secret], "there is no certificate in"),
         (&["--etcd-cert", &secret], "no key is named"),
@@ -300,7 +323,10 @@ fn users_and_their_passwords() -> Result {
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         Ok::<_, anyhow::Error>(text(&path))
     };
-    let (good, bad) = (password("good", "open sesame\n")?, password("bad", "close sesame\n")?);
+    let (good, bad) = (
+        password("good", "open sesame\n")?,
+        password("bad", "close sesame\n")?,
+    );
     let (here, there) = (Host::new("here"), Host::new("there"));
     let us = ["--etcd-user", "ward", "--etcd-password-file", &good];
     let lease = [&us[..], &["--lease", "8s"]].concat();
@@ -314,8 +340,14 @@ fn users_and_their_passwords() -> Result {
 
     for (options, word) in [
         (&[][..], "without a user"),
-        (&["--etcd-user", "ward", "--etcd-password-file", &bad], "`ward`"),
-        (&["--etcd-user", "nobody", "--etcd-password-file", &good], "`nobody`"),
+        (
+            &["--etcd-user", "ward", "--etcd-password-file", &bad],
+            "`ward`",
+        ),
+        (
+            &["--etcd-user", "nobody", "--etcd-password-file", &good],
+            "`nobody`",
+        ),
     ] {
         let answer = place
             .lock(&there, "other", options)
@@ -378,8 +410,7 @@ fn certificates_on_both_sides() -> Result {
     };
     let place = Place::new(&members)?;
     let (here, there) = (Host::new("here"), Host::new("there"));
-    let [ca, certificate, key] =
-        [&client.authority, &client.certificate, &client.key].map(text);
+    let [ca, certificate, key] = [&client.authority, &client.certificate, &client.key].map(text);
     let us = [
         "--etcd-cacert",
         &ca,
@@ -458,14 +489,8 @@ fn an_ordinary_user() -> Result {
     };
     let place = Place::new(&members)?;
     let id = place.world.ordinary().to_string();
-    let him = Host::new("his").within(&[
-        "setpriv",
-        "--reuid",
-        &id,
-        "--regid",
-        &id,
-        "--clear-groups",
-    ]);
+    let him =
+        Host::new("his").within(&["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"]);
     let first = place.holder(&him, "it", &["--containment", "guardian"])?;
     place
         .just(&Host::new("there"), "it", &["--no-wait"])

@@ -10,6 +10,7 @@ use super::{Hosts, is_final};
 use crate::error::LockError;
 use crate::etcd::{Cluster, Compare, EtcdError, Lease, Op, Txn};
 use crate::kept::Kept;
+use crate::name::Badge;
 
 /// One lock that is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +23,8 @@ pub struct One {
     pub elements: Vec<String>,
     /// Higher than that of everybody who held it before, on whichever host.
     pub token: u64,
-    /// Its number in the queue.
-    pub ticket: u64,
+    /// By what is a part of the work says that it is.
+    pub badge: Badge,
     /// Where its number is kept that is used up only if the work succeeds.
     pub(super) kept: Option<String>,
 }
@@ -91,7 +92,9 @@ impl Shared {
                         path: key.clone().into(),
                         why: error.to_string(),
                     })?;
-                kept.commit(held.ticket);
+                if !kept.commit(held.badge.ticket) {
+                    break;
+                }
                 let txn = Txn::new()
                     .when(Compare::unchanged(key, pair.mod_revision))
                     .then(Op::put(key, json(&kept)?));

@@ -4,51 +4,46 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use ward_lock::{Directory, Held, LockError, Patience, Request};
-use ward_sys::words::Words;
-use ward_testkit::moments::rounds;
+use ward_testkit::moments::{let_pass, rounds};
 use ward_testkit::patience::wait_until;
 
 use super::Result;
-use super::place::{Place, Worker};
+use super::place::{Numbers, Place, Worker};
 use super::worker::many_descriptors;
 
 const PROCESSES: usize = 4;
 const THREADS: usize = 16;
 
+/// How long a turn is.
+const TURN: Duration = Duration::from_micros(100);
+
 /// How many turns were taken in all, in the numbers that all processes see.
 const TURNS: usize = 0;
-
-fn shared(directory: &Path) -> Result<Words> {
-    let file = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(directory.join("../turns"))?;
-    file.set_len(Words::LENGTH as u64)?;
-    Ok(Words::of(&file)?)
-}
 
 /// Some of the contenders: each takes turns until so many were taken by all, and tells how many were
 /// its own.
 pub(crate) fn take_turns(directory: &Path, enough: u32) -> Result {
     let locks = Directory::open(Some(directory))?;
-    let words = Arc::new(shared(directory)?);
+    let turns = Arc::new(Numbers::in_file(&directory.join("../turns"))?);
     let threads: Vec<_> = (0..THREADS)
         .map(|_| {
-            let (locks, words) = (locks.clone(), Arc::clone(&words));
-            thread::spawn(move || -> std::result::Result<u32, LockError> {
+            let (locks, turns) = (locks.clone(), Arc::clone(&turns));
+            thread::spawn(move || -> Result<u32> {
                 let mut own = 0;
                 loop {
                     let _guard = locks.lock("it")?;
-                    if words.get(TURNS) >= enough {
+                    if turns.get(TURNS) >= u64::from(enough) {
                         return Ok(own);
                     }
-                    words.wake(TURNS);
+                    turns.add(TURNS, 1)?;
                     own += 1;
+                    // So long that whoever has had his turn is back in the queue before the next
+                    // one, even where there are few processors.
+                    let_pass(TURN);
                 }
             })
         })

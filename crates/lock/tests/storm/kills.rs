@@ -11,12 +11,11 @@ use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 use ward_lock::{Directory, Gives, Held, LockError, Patience, Request, Wanted};
 use ward_model::lock::{Mode, Turn};
-use ward_sys::words::Words;
 use ward_testkit::moments::{let_pass, rounds};
 use ward_testkit::patience::{wait_for, wait_until};
 
 use super::Result;
-use super::place::{Place, Worker, is_being_changed};
+use super::place::{Numbers, Place, Worker, is_being_changed};
 use super::witness::{Claim, Witness};
 
 /// How many processes; the first is never killed.
@@ -55,18 +54,6 @@ impl Chance {
         let at = self.below(all.len() as u64);
         &all[usize::try_from(at).unwrap_or(0)]
     }
-}
-
-/// Numbers that all processes of the test see.
-fn shared(directory: &Path) -> Result<Words> {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(directory.join("../progress"))?;
-    file.set_len(Words::LENGTH as u64)?;
-    Ok(Words::of(&file)?)
 }
 
 /// What is asked for, and what somebody may be sure of who has it.
@@ -175,14 +162,14 @@ fn descriptors() -> Result<usize> {
 fn contend_until_enough(directory: &Path, number: u64) -> Result {
     let locks = Directory::open(Some(directory))?;
     let witness = Witness::new(&directory.join("../witness"))?;
-    let words = shared(directory)?;
+    let numbers = Numbers::in_file(&directory.join("../progress"))?;
     let mut chance = Chance::new(number << 32 | u64::from(std::process::id()));
     let log = File::options()
         .create(true)
         .append(true)
         .open(directory.join("../log"))?;
     let mut before = None;
-    while words.get(ENOUGH) == 0 {
+    while numbers.get(ENOUGH) == 0 {
         let (request, mut claims) = wanted(&mut chance, number)?;
         let patience = match chance.below(8) {
             0 => Patience::None,
@@ -194,7 +181,7 @@ fn contend_until_enough(directory: &Path, number: u64) -> Result {
             Err(LockError::Busy { .. }) => continue,
             Err(error) => return Err(error).with_context(|| format!("{request:?}")),
         };
-        words.wake(usize::try_from(number)?);
+        numbers.add(usize::try_from(number)?, 1)?;
         if held[0].name() == "pool" {
             let bytes = held[0]
                 .elements()
@@ -261,7 +248,7 @@ fn catch_in_a_change(worker: &Worker, files: &[File], chance: &mut Chance) -> Re
 
 /// What the survivor was seen to do.
 struct Watched {
-    seen: u32,
+    seen: u64,
     since: Instant,
     /// How often it stood still for half a second, and the longest time.
     stalls: u32,
@@ -269,8 +256,8 @@ struct Watched {
 }
 
 impl Watched {
-    fn look(&mut self, words: &Words) {
-        let seen = words.get(0);
+    fn look(&mut self, progress: &Numbers) {
+        let seen = progress.get(0);
         let still = self.since.elapsed();
         if seen != self.seen {
             self.longest = self.longest.max(still);
@@ -307,7 +294,7 @@ fn judge_numbers(place: &Place) -> Result<usize> {
 #[test]
 fn a_storm_of_kills() -> Result {
     let place = Place::new()?;
-    let words = shared(&place.directory())?;
+    let progress = Numbers::in_file(&place.path("progress"))?;
     let before = descriptors()?;
     let mut workers = Vec::new();
     for number in 0..WORKERS {
@@ -329,7 +316,7 @@ fn a_storm_of_kills() -> Result {
     let mut chance = Chance::new(7);
     let mut caught = 0;
     let mut survivor = Watched {
-        seen: words.get(0),
+        seen: progress.get(0),
         since: Instant::now(),
         stalls: 0,
         longest: Duration::ZERO,
@@ -338,11 +325,11 @@ fn a_storm_of_kills() -> Result {
     let started = Instant::now();
     for kill in 0..kills {
         let victim = 1 + usize::try_from(chance.below(WORKERS as u64 - 1))?;
-        let seen = words.get(victim);
+        let seen = progress.get(victim);
         // It must be at it, and not still be starting.
         wait_for("progress", || {
-            survivor.look(&words);
-            (words.get(victim) != seen || !broken().is_empty()).then_some(())
+            survivor.look(&progress);
+            (progress.get(victim) != seen || !broken().is_empty()).then_some(())
         })
         .with_context(|| format!("after {kill} kills, process {victim} stands still"))?;
         let_pass(Duration::from_micros(chance.below(600)));
@@ -355,7 +342,7 @@ fn a_storm_of_kills() -> Result {
         workers[victim] = contender(&place, victim)?;
     }
     let took = started.elapsed();
-    words.wake(ENOUGH);
+    progress.add(ENOUGH, 1)?;
     for worker in &mut workers {
         worker.end()?;
     }
@@ -372,9 +359,9 @@ fn a_storm_of_kills() -> Result {
     wait_until("what the test itself has opened", || {
         descriptors().is_ok_and(|now| now <= before + 1)
     })?;
-    let progress: u64 = (0..WORKERS).map(|it| u64::from(words.get(it))).sum();
+    let grants: u64 = (0..WORKERS).map(|it| progress.get(it)).sum();
     println!(
-        "{kills} kills in {took:.1?}, {caught} of them in the middle of a change; {progress} grants, \
+        "{kills} kills in {took:.1?}, {caught} of them in the middle of a change; {grants} grants, \
          {numbers} numbers used up; the survivor stood still {} times for more than half a second, \
          at most {:.1?}",
         survivor.stalls, survivor.longest

@@ -105,6 +105,35 @@ impl Place {
     }
 }
 
+/// Numbers that all processes of a test see, each changed by one at a time.
+pub(crate) struct Numbers(fs::File);
+
+impl Numbers {
+    pub(crate) fn in_file(path: &Path) -> Result<Self> {
+        let file = fs::File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        Ok(Self(file))
+    }
+
+    /// 0 if it was never changed.
+    pub(crate) fn get(&self, index: usize) -> u64 {
+        let mut bytes = [0; 8];
+        match self.0.read_at(&mut bytes, index as u64 * 8) {
+            Ok(8) => u64::from_ne_bytes(bytes),
+            _ => 0,
+        }
+    }
+
+    pub(crate) fn add(&self, index: usize, more: u64) -> Result {
+        let sum = self.get(index) + more;
+        Ok(self.0.write_all_at(&sum.to_ne_bytes(), index as u64 * 8)?)
+    }
+}
+
 /// The newest number in a lock's file that is written as the one of the next to come. Read from
 /// the file by its format, to play somebody who was killed at a bad moment.
 pub(crate) fn next_ticket(file: &fs::File) -> Result<u64> {

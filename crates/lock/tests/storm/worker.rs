@@ -4,7 +4,6 @@
 //! that begin with `@`; everything else there is for whoever reads the failure.
 
 use std::collections::VecDeque;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -95,9 +94,9 @@ impl State {
                 };
                 self.got(locks.acquire(&request, Patience::None, None));
             }
-            ["above", other, token, name] => {
+            ["above", other, name] => {
                 let request = Request {
-                    held_above: vec![((*other).to_owned(), token.parse()?)],
+                    held_above: self.badges(other),
                     ..one(name)?
                 };
                 self.got(locks.acquire(&request, Patience::Never, None));
@@ -199,26 +198,25 @@ impl State {
                 self.files.truncate(left);
                 say("spared");
             }
-            // Makes a lock's file as the library does, and no more.
-            ["only-open", name] => {
-                let file = std::fs::File::options()
-                    .read(true)
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .mode(0o660)
-                    .open(directory.join(name))?;
-                self.files.push(file);
-                say("opened");
-            }
             // For as long as it is not killed.
             ["fail-often", name] => loop {
                 let _ = locks.acquire(&one(name)?, Patience::None, None);
             },
+            ["try-ever-more", name] => {
+                for number in 0_u64.. {
+                    let _ = locks.try_lock(&format!("{name}-{number}"));
+                }
+            }
             ["pid"] => say(format!("pid {}", std::process::id())),
             _ => anyhow::bail!("no such order: {words:?}"),
         }
         Ok(())
+    }
+
+    /// Of what we hold of this lock.
+    fn badges(&self, name: &str) -> Vec<ward_lock::Badge> {
+        let held = self.held.iter().filter(|held| held.name() == name);
+        held.map(Held::badge).collect()
     }
 
     fn got(&mut self, got: std::result::Result<Vec<Held>, LockError>) {

@@ -143,15 +143,7 @@ impl Place {
 
     /// Whether it stands before another one that waits too.
     fn precedes(&self, other: &Self) -> bool {
-        let rank = |place: &Self| {
-            let newest = place.ask.turn == Turn::NewestFirst;
-            let arrival = i128::from(place.ticket);
-            (
-                std::cmp::Reverse(place.ask.priority),
-                !newest,
-                if newest { -arrival } else { arrival },
-            )
-        };
+        let rank = |place: &Self| Rank::of(place.ask.priority, place.ask.turn, place.ticket);
         rank(self) < rank(other)
     }
 
@@ -163,6 +155,24 @@ impl Place {
         // Whoever waits for our family would wait for us too: to wait for him is to wait for ever.
         let waits_for_nobody = !family.is_empty() || mine.ask.turn == Turn::FirstFit;
         self.holds() || (!waits_for_nobody && self.precedes(mine))
+    }
+}
+
+/// Where somebody stands among those who wait: the least is first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank(std::cmp::Reverse<i32>, bool, i128);
+
+impl Rank {
+    /// Of whoever asks with this priority for this turn, and came as this number.
+    #[must_use]
+    pub fn of(priority: i32, turn: Turn, ticket: u64) -> Self {
+        let newest = turn == Turn::NewestFirst;
+        let arrival = i128::from(ticket);
+        Self(
+            std::cmp::Reverse(priority),
+            !newest,
+            if newest { -arrival } else { arrival },
+        )
     }
 }
 

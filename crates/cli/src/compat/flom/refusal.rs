@@ -110,7 +110,7 @@ impl Refusal {
                 name.escape_debug(),
                 shown(&ring.join("; "))
             ))
-            .hint("what this command is a part of holds it already (WARD_LOCKS_HELD)"),
+            .hint("this command is a part of what holds a lock already (WARD_LOCKS_HELD)"),
             _ => {
                 let refusal = Self::ours(ward_engine::chain(error));
                 match error.hint() {

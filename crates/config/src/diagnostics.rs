@@ -1,0 +1,232 @@
+//! What is wrong with a configuration, and what is only worth a word.
+//!
+//! Every finding has a place, says what and why, and, where there is something to do, a hint.
+//! The reader collects all of them; nothing here stops at the first.
+
+use serde::Serialize;
+
+use crate::source::{Sources, Span};
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// It can, but hardly means what was meant.
+    Warning,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where.
+    pub span: Span,
+    /// What, and why.
+    pub what: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// Everything that was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Diagnostics(Vec<Diagnostic>);
+
+impl Diagnostics {
+    /// Adds an error.
+    pub fn error(&mut self, span: Span, what: impl Into<String>, hint: Option<String>) {
+        self.add(Severity::Error, span, what.into(), hint);
+    }
+
+    /// Adds a warning.
+    pub fn warn(&mut self, span: Span, what: impl Into<String>, hint: Option<String>) {
+        self.add(Severity::Warning, span, what.into(), hint);
+    }
+
+    /// The same finding is made once for each process of a program: it is kept once.
+    fn add(&mut self, severity: Severity, span: Span, what: String, hint: Option<String>) {
+        let known = |d: &Diagnostic| d.severity == severity && d.span == span && d.what == what;
+        if !self.0.iter().any(known) {
+            self.0.push(Diagnostic {
+                severity,
+                span,
+                what,
+                hint,
+            });
+        }
+    }
+
+    /// Adds all of `others`, as warnings where `only_warn`.
+    pub(crate) fn extend(&mut self, others: Self, only_warn: bool) {
+        for d in others.0 {
+            let severity = if only_warn {
+                Severity::Warning
+            } else {
+                d.severity
+            };
+            self.add(severity, d.span, d.what, d.hint);
+        }
+    }
+
+    /// How many errors.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.count(Severity::Error)
+    }
+
+    /// How many warnings.
+    #[must_use]
+    pub fn warnings(&self) -> usize {
+        self.count(Severity::Warning)
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.0.iter().filter(|d| d.severity == severity).count()
+    }
+
+    /// Every finding, by place.
+    #[must_use]
+    pub fn sorted(mut self) -> Vec<Diagnostic> {
+        self.0.sort_by_key(|d| (d.span, d.severity));
+        self.0
+    }
+}
+
+/// Colours, as a terminal takes them; all empty where there is none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Palette {
+    /// Begins an error's word.
+    pub error: &'static str,
+    /// Begins a warning's word.
+    pub warning: &'static str,
+    /// Begins what stands back: line numbers and carets.
+    pub faint: &'static str,
+    /// Ends each of them.
+    pub end: &'static str,
+}
+
+impl Palette {
+    /// For a terminal (ECMA-48, "SGR").
+    pub const COLOURED: Self = Self {
+        error: "\x1b[1;31m",
+        warning: "\x1b[1;33m",
+        faint: "\x1b[36m",
+        end: "\x1b[0m",
+    };
+}
+
+impl Diagnostic {
+    /// For people: `FILE:LINE:COLUMN: error: WHAT`, the line, a caret, the hint. No control
+    /// character of the file reaches the reader's terminal.
+    #[must_use]
+    pub fn render(&self, sources: &Sources, palette: Palette) -> String {
+        let Palette {
+            error,
+            warning,
+            faint,
+            end,
+        } = palette;
+        let (colour, word) = match self.severity {
+            Severity::Error => (error, "error"),
+            Severity::Warning => (warning, "warning"),
+        };
+        let mut text = format!(
+            "{}: {colour}{word}{end}: {}\n",
+            shown(&sources.place(self.span)),
+            shown(&self.what)
+        );
+        if let Some(line) = sources.line(self.span) {
+            let margin = self.span.line.to_string();
+            let (before, marked) = cells(line, self.span);
+            text.push_str(&format!(
+                " {faint}{margin} |{end} {}\n {faint}{:width$} | {:before$}{}{end}\n",
+                excerpt(line),
+                "",
+                "",
+                "^".repeat(marked.max(1)),
+                width = margin.len(),
+            ));
+        }
+        if let Some(hint) = &self.hint {
+            text.push_str(&format!("   hint: {}\n", shown(hint)));
+        }
+        text
+    }
+}
+
+/// Longer lines are cut, so that a finding stays readable.
+const WIDEST: usize = 200;
+
+fn excerpt(line: &str) -> String {
+    shown(&line.chars().take(WIDEST).collect::<String>())
+}
+
+/// Control characters as one blank or replacement each, so that columns stay right.
+fn shown(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\t' => ' ',
+            '\n' => '⏎',
+            c if c.is_control() || is_invisible(c) => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+/// Characters that reorder or hide their neighbours (Unicode Standard Annex 9, and the BOM).
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// How many characters stand before the carets, and how many carets there are.
+fn cells(line: &str, span: Span) -> (usize, usize) {
+    let length = line.chars().count().min(WIDEST);
+    let before = usize::try_from(span.column.saturating_sub(1)).unwrap_or(0);
+    let before = before.min(length);
+    let marked = usize::try_from(span.length).unwrap_or(0);
+    (before, marked.min(length - before))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{FileId, SourceFile};
+
+    #[test]
+    fn a_finding_shows_its_line_and_a_caret() {
+        let mut sources = Sources::default();
+        let file = sources.add(SourceFile::new("w.conf", "[program:x]\n\tstartsecs = ten\n"));
+        let span = Span {
+            file,
+            line: 2,
+            column: 14,
+            length: 3,
+        };
+        let mut found = Diagnostics::default();
+        found.error(span, "`ten` is no integer", Some("write digits".into()));
+        found.error(span, "`ten` is no integer", None);
+        let found = found.sorted();
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            found[0].render(&sources, Palette::default()),
+            "w.conf:2:14: error: `ten` is no integer\n 2 |  startsecs = ten\n   |              ^^^\n   hint: write digits\n"
+        );
+    }
+
+    #[test]
+    fn a_place_outside_of_the_file_is_no_panic() {
+        let span = Span {
+            file: FileId(7),
+            line: 0,
+            column: 0,
+            length: u32::MAX,
+        };
+        let mut found = Diagnostics::default();
+        found.warn(span, "\u{1b}[2J", None);
+        let text = found.sorted()[0].render(&Sources::default(), Palette::default());
+        assert!(!text.contains('\u{1b}'));
+    }
+}
