@@ -96,30 +96,34 @@ fn await_taken(asked: &Asked) -> Result {
 fn a_signal_that_is_not_heeded() -> Result {
     for stopped in [false, true] {
         let world = world!()?;
+        let ignored = "grep SigIgn /proc/self/status;";
         let script = format!(
-            "trap '{} exit 9' TERM HUP; {} {} exit 5",
+            "{ignored} trap '{} exit 9' TERM HUP; {} {} exit 5",
             say(&world, "told"),
             sign(&world, "leader"),
             until(&world, "gate")
         );
+        let bare = ask(&world, &["lock", "other"]).sh(ignored).expect(0)?;
         let first = ask(&world, &["lock", "it", "--ignore-signal", "TERM"])
-            .words(["--ignore-signal", "1"])
+            .words(["--ignore-signal", "1", "--ignore-signal", "SIGALRM"])
             .sh(&script)
             .start()?;
         let leader = signed(&world, "leader")?;
-        for signal in [Signal::TERM, Signal::HUP] {
+        for signal in [Signal::TERM, Signal::HUP, Signal::ALARM] {
             first.signal(signal)?;
             await_taken(&first)?;
         }
         just(&world, "it", &["--no-wait"]).expect(BUSY)?;
         ensure!(leader.is_alive() && said(&world).is_empty());
-        if stopped {
+        let code = if stopped {
             first.signal(Signal::INT)?;
-            first.answer()?.expect(STOPPED)?;
+            STOPPED
         } else {
             open(&world, "gate")?;
-            first.answer()?.expect(5)?;
-        }
+            5
+        };
+        // What is started heeds it.
+        assert_eq!(first.answer()?.expect(code)?.out, bare.out);
         assert_eq!(said(&world), "");
         nobody_is_left(&world)?;
     }

@@ -17,8 +17,8 @@ use ward_testkit::world;
 use ward_testkit::world::World;
 
 use queues::{
-    BUSY, LONG, REFUSED, Result, STOPPED, all_is_free, ask, await_queue, guardian, holder, just,
-    open, queue, say, shown, sign, signed, until, waiter, ward, words_said,
+    BUSY, LONG, REFUSED, Result, STOPPED, all_is_free, ask, await_queue, cleaning, cleans,
+    guardian, holder, just, open, queue, say, shown, sign, signed, until, waiter, ward, words_said,
 };
 
 /// One of each kind.
@@ -165,65 +165,6 @@ fn a_pool() -> Result {
         one.answer()?.expect(0)?;
     }
     all_is_free(&world)
-}
-
-#[test]
-fn parts_of_a_lock() -> Result {
-    for (held, asked, code) in [
-        ("db", "db/main", BUSY),
-        ("db/main", "db", BUSY),
-        ("db/main", "db/main/users", BUSY),
-        ("db/main/users", "db/main", BUSY),
-        ("db/main", "db/main", BUSY),
-        ("db/main", "db/test", 0),
-        ("db/main", "db/mainframe", 0),
-        ("db/main", "dbs", 0),
-        ("db=shared", "db/main=shared", 0),
-        ("db=shared", "db/main", BUSY),
-        ("db=CR", "db/main=PW", 0),
-        ("db/main/a b", "db/main/a b", BUSY),
-    ] {
-        let world = world!()?;
-        let first = holder(&world, held, &[], "gate")?;
-        just(&world, asked, &["--no-wait"])
-            .expect(code)
-            .with_context(|| format!("{held}, {asked}"))?;
-        let told = ask(&world, &["lock", "other/part"]).sh("echo $WARD_LOCK_NAME");
-        assert_eq!(told.expect(0)?.out, "other/part\n");
-        open(&world, "gate")?;
-        first.answer()?.expect(0)?;
-    }
-    Ok(())
-}
-
-/// Whoever holds, or waits for, another part is in nobody's way: what is done about those who are
-/// is not done to him.
-#[test]
-fn other_parts_are_left_in_peace() -> Result {
-    let world = world!()?;
-    let mut x = holder(&world, "db/x", &[], "gate")?;
-    let mut y = holder(&world, "db/y", &[], "gate")?;
-    let waits = waiter(&world, "db/y", &[], "waits")?;
-    let answer = just(&world, "db/x", &["--no-wait"]).expect(BUSY)?;
-    ensure!(
-        answer.err.matches("/bin/sh").count() == 1,
-        "who is in the way, and nobody else: {answer:#?}"
-    );
-    let skipped = waiter(&world, "db/x", &["--skip-if-queued"], "not-skipped")
-        .context("somebody waits for another part")?;
-    let replacing = ask(&world, &["lock", "db/x", "--replace-pending"])
-        .words(["--cancel-running", "--grace", LONG])
-        .sh(&say(&world, "replaced"))
-        .answer()?;
-    ensure!(x.is_over() && !y.is_over(), "{replacing:#?}");
-    skipped.answer()?.expect(BUSY)?;
-    x.answer()?.expect(STOPPED)?;
-    assert_eq!(queue(&world, "db")?, (1, 1), "{replacing:#?}");
-    open(&world, "gate")?;
-    y.answer()?.expect(0)?;
-    waits.answer()?.expect(0)?;
-    assert_eq!(words_said(&world), ["replaced", "waits"]);
-    Ok(())
 }
 
 /// As when the host starts anew: what is below the lock directory's `durable` stays.
@@ -508,10 +449,6 @@ fn to_send_those_away_who_wait() -> Result {
 #[test]
 fn to_stop_whoever_holds() -> Result {
     let world = world!()?;
-    let cleaning = |gate: &str| {
-        let trap = say(&world, "cleaned");
-        format!("trap '{trap}' EXIT; {}", until(&world, gate))
-    };
     let stopping = |lock: &str| {
         ask(&world, &["lock", lock, "--cancel-running"])
             .sh(&say(&world, "mine"))
@@ -519,9 +456,10 @@ fn to_stop_whoever_holds() -> Result {
     };
     let mut holders = Vec::new();
     for number in 1..=2 {
-        let script = cleaning("never");
+        let script = cleaning(&world, "never");
         let words = ["lock", "it=shared", "--quiet", "--shell", &script];
         holders.push(ask(&world, &words).start()?);
+        cleans(&world)?;
         await_queue(&world, "it", (number, 0))?;
     }
     stopping("it")?;

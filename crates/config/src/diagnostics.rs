@@ -198,7 +198,10 @@ mod tests {
     #[test]
     fn a_finding_shows_its_line_and_a_caret() {
         let mut sources = Sources::default();
-        let file = sources.add(SourceFile::new("w.conf", "[program:x]\n\tstartsecs = ten\n"));
+        let file = sources.add(SourceFile::new(
+            "w.conf",
+            "[program:x]\n\tstartsecs = ten\n",
+        ));
         let span = Span {
             file,
             line: 2,

@@ -250,7 +250,10 @@ fn named<'a>(
         if kind == ProgramKind::Fcgi {
             member_reader.found.warn(
                 member.span,
-                format!("[{}] is in the group `{name}`, and gets no socket there", member.name),
+                format!(
+                    "[{}] is in the group `{name}`, and gets no socket there",
+                    member.name
+                ),
                 Some("take it out of the group".into()),
             );
         }
@@ -266,7 +269,10 @@ fn named<'a>(
 
 fn unknown_program(context: &Context<'_>, program: &str) -> Complaint {
     if program.is_empty() {
-        return Complaint::new("there is nothing between two commas, or after the last", "leave out the comma");
+        return Complaint::new(
+            "there is nothing between two commas, or after the last",
+            "leave out the comma",
+        );
     }
     let names = context.document.sections().iter().filter_map(|section| {
         let word = keys::kind_of(&section.name)?.word;
@@ -301,7 +307,11 @@ fn listeners(
     let buffer_size = reader.number("buffer_size");
     if buffer_size < 1 {
         let span = reader.span("buffer_size");
-        reader.error(span, "buffer_size: at least one event has to find room", None);
+        reader.error(
+            span,
+            "buffer_size: at least one event has to find room",
+            None,
+        );
     }
     let result_handler = result_handler(&mut reader);
     let events = events(&mut reader);
@@ -358,7 +368,11 @@ fn events(reader: &mut Reader<'_, '_>) -> Vec<&'static str> {
     let given = reader.list("events");
     if given.is_empty() && reader.entry("events").is_some() {
         let span = reader.span("events");
-        reader.error(span, "events: there is none", Some("name some, such as PROCESS_STATE".into()));
+        reader.error(
+            span,
+            "events: there is none",
+            Some("name some, such as PROCESS_STATE".into()),
+        );
     }
     for event in given {
         let upper = event.to_uppercase();
@@ -382,7 +396,11 @@ fn socket(reader: &mut Reader<'_, '_>, user: Option<&Account>) -> Option<FcgiSoc
     let backlog = reader.integer("socket_backlog");
     if backlog.is_some_and(|backlog| !(1..=LONGEST_BACKLOG).contains(&backlog)) {
         let span = reader.span("socket_backlog");
-        reader.error(span, format!("socket_backlog: write 1 to {LONGEST_BACKLOG}"), None);
+        reader.error(
+            span,
+            format!("socket_backlog: write 1 to {LONGEST_BACKLOG}"),
+            None,
+        );
     }
     let owner = reader.owner("socket_owner");
     let mode = reader.integer("socket_mode");

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-
 /// Reads files and expands globs for the reader of a configuration.
 pub trait Files {
     /// The bytes of a file.
@@ -211,7 +210,6 @@ pub fn directory_of(path: &str) -> &str {
     if trimmed.is_empty() { head } else { trimmed }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,7 +253,13 @@ mod tests {
         ] {
             assert_eq!(host.absolute(path), expected, "{path}");
         }
-        for (path, expected) in [("a", ""), ("a/b", "a"), ("/a", "/"), ("/a/", "/a"), ("//a", "//")] {
+        for (path, expected) in [
+            ("a", ""),
+            ("a/b", "a"),
+            ("/a", "/"),
+            ("/a/", "/a"),
+            ("//a", "//"),
+        ] {
             assert_eq!(directory_of(path), expected, "{path}");
         }
     }

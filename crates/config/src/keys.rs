@@ -396,7 +396,12 @@ mod tests {
         for kind in SECTIONS {
             let mut names = BTreeSet::new();
             for key in kind.keys() {
-                assert!(names.insert(key.name), "{} twice in {}", key.name, kind.word);
+                assert!(
+                    names.insert(key.name),
+                    "{} twice in {}",
+                    key.name,
+                    kind.word
+                );
                 assert_eq!(key.name, key.name.to_lowercase());
                 assert!(key.help.ends_with(['.', '`']), "{}", key.name);
                 if let Fallback::Text(text) = key.fallback {

@@ -4,7 +4,7 @@
 /// are to be changed, added, left out or swapped with their neighbour (the restricted
 /// Damerau-Levenshtein distance).
 #[must_use]
-pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).clamp(1, 4);
     names
         .into_iter()

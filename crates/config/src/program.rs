@@ -217,7 +217,6 @@ fn template(reader: &mut Reader<'_, '_>, kind: ProgramKind, program: &str) -> Te
 fn server_url(reader: &mut Reader<'_, '_>) -> Option<String> {
     reader
         .text("serverurl")
-        .filter(|url| !url.is_empty())
         .filter(|url| crate::ini::document::strip(url).to_uppercase() != "AUTO")
 }
 
@@ -274,7 +273,10 @@ fn one(
         reader.process.set_variable(variable, text);
     }
     process.directory = reader.text("directory");
-    for (output, channel) in [("stdout", &mut process.stdout), ("stderr", &mut process.stderr)] {
+    for (output, channel) in [
+        ("stdout", &mut process.stdout),
+        ("stderr", &mut process.stderr),
+    ] {
         read_log(reader, output, channel);
     }
     if process.redirect_stderr {

@@ -100,8 +100,7 @@ impl<'a, 'd> Reader<'a, 'd> {
     /// environment said stays known where the environment does not say it, as in the original.
     pub(crate) fn of_process(&mut self, number: i64, numprocs: i64) {
         self.process.uncover_environment();
-        self.process
-            .set("process_num", Replacement::Number(number));
+        self.process.set("process_num", Replacement::Number(number));
         self.process.set("numprocs", Replacement::Number(numprocs));
     }
 
@@ -118,7 +117,11 @@ impl<'a, 'd> Reader<'a, 'd> {
     /// The key's row. All names come from the code, and a test reads every key.
     fn key(&self, name: &str) -> Option<&'static Key> {
         let key = self.kind.key(name);
-        debug_assert!(key.is_some(), "{name} is not in the table of {}", self.kind.word);
+        debug_assert!(
+            key.is_some(),
+            "{name} is not in the table of {}",
+            self.kind.word
+        );
         key
     }
 
@@ -140,11 +143,8 @@ impl<'a, 'd> Reader<'a, 'd> {
         let span = self
             .entry(name)
             .map_or(self.section.span, |entry| entry.value.locate(text));
-        self.found.error(
-            span,
-            format!("{name}: {}", complaint.what),
-            complaint.hint,
-        );
+        self.found
+            .error(span, format!("{name}: {}", complaint.what), complaint.hint);
     }
 
     /// `text` with its names replaced. `value` is where it stands.
@@ -187,7 +187,9 @@ impl<'a, 'd> Reader<'a, 'd> {
                 let mut plain: Vec<&str> = names.plain().collect();
                 plain.sort_unstable();
                 let hint = if let Some(variable) = name.strip_prefix("ENV_") {
-                    format!("set {variable} in the environment, or in `environment` of [supervisord]")
+                    format!(
+                        "set {variable} in the environment, or in `environment` of [supervisord]"
+                    )
                 } else if self.context.environment.contains_key(&name) {
                     format!("a variable of the environment is written %(ENV_{name})s")
                 } else if let Some(near) = nearest(&name, plain.iter().copied()) {
@@ -195,7 +197,10 @@ impl<'a, 'd> Reader<'a, 'd> {
                 } else if plain.is_empty() {
                     "known here: %(ENV_X)s for each variable X".into()
                 } else {
-                    format!("known here: {}, and ENV_X for each variable X", plain.join(", "))
+                    format!(
+                        "known here: {}, and ENV_X for each variable X",
+                        plain.join(", ")
+                    )
                 };
                 (format!("`{name}` is no name that is known here"), hint)
             }

@@ -264,7 +264,8 @@ fn credentials(reader: &mut Reader<'_, '_>) -> Option<Credentials> {
     }
     let (username, password) = (username?, password?);
     if let Some(digest) = password.strip_prefix("{SHA}") {
-        let sound = digest.len() == 40 && digest.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
+        let sound =
+            digest.len() == 40 && digest.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
         if !sound {
             let span = reader.span("password");
             reader.found.warn(
@@ -289,13 +290,16 @@ pub fn server_url(servers: &[Server]) -> Option<String> {
         Address::Inet { .. } => None,
     });
     unix.or_else(|| {
-        servers.iter().rev().find_map(|server| match &server.address {
-            Address::Inet { host, port } => {
-                let host = if host.is_empty() { "localhost" } else { host };
-                Some(format!("http://{host}:{port}"))
-            }
-            Address::Unix { .. } => None,
-        })
+        servers
+            .iter()
+            .rev()
+            .find_map(|server| match &server.address {
+                Address::Inet { host, port } => {
+                    let host = if host.is_empty() { "localhost" } else { host };
+                    Some(format!("http://{host}:{port}"))
+                }
+                Address::Unix { .. } => None,
+            })
     })
 }
 
@@ -310,14 +314,18 @@ pub(crate) fn interfaces(context: &Context<'_>, found: &mut Diagnostics) -> Vec<
         };
         if dense(&factory) != MAIN_INTERFACE {
             let what = format!("the interface of [{}]", section.name);
-            let complaint = plugin_refusal(&what, &factory, &format!("{MAIN_INTERFACE} is known here"));
+            let complaint =
+                plugin_refusal(&what, &factory, &format!("{MAIN_INTERFACE} is known here"));
             reader.complain(FACTORY, &factory, complaint);
             continue;
         }
         for entry in context.document.entries(section) {
             if entry.key != FACTORY {
                 let complaint = Complaint::new(
-                    format!("`{}` is no argument of {MAIN_INTERFACE}, which takes none", entry.key),
+                    format!(
+                        "`{}` is no argument of {MAIN_INTERFACE}, which takes none",
+                        entry.key
+                    ),
                     "leave it out",
                 );
                 reader.error(entry.span, complaint.what, complaint.hint);

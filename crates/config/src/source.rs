@@ -121,7 +121,10 @@ mod tests {
     fn lines_end_as_in_text_mode() {
         let lines = |text| SourceFile::new("f", text).lines().to_vec();
         assert_eq!(lines("a\r\nb\rc\n"), ["a", "b", "c"]);
-        assert_eq!(lines("a\u{2028}b\u{85}c\u{c}d"), ["a\u{2028}b\u{85}c\u{c}d"]);
+        assert_eq!(
+            lines("a\u{2028}b\u{85}c\u{c}d"),
+            ["a\u{2028}b\u{85}c\u{c}d"]
+        );
         assert_eq!(lines("a\n\nb"), ["a", "", "b"]);
         assert!(lines("").is_empty());
     }

@@ -123,7 +123,8 @@ pub fn byte_size(text: &str) -> Result<i64, Complaint> {
         .find_map(|(suffix, shift)| Some((lower.strip_suffix(suffix)?, shift)));
     let (digits, shift) = unit.unwrap_or((&lower, 0));
     let number = integer(digits).map_err(|_| {
-        let hint = suggested_size(&lower).unwrap_or_else(|| "write bytes, or 50KB, 50MB, 1GB".into());
+        let hint =
+            suggested_size(&lower).unwrap_or_else(|| "write bytes, or 50KB, 50MB, 1GB".into());
         Complaint::new(format!("`{text}` is not a size in bytes"), hint)
     })?;
     number
@@ -342,9 +343,10 @@ impl fmt::Debug for Surroundings<'_> {
 impl Surroundings<'_> {
     fn is_directory(&self, path: &str) -> bool {
         self.host.elsewhere
-            || self
-                .files
-                .is_directory(Path::new(&crate::host::join(&self.host.current_directory, path)))
+            || self.files.is_directory(Path::new(&crate::host::join(
+                &self.host.current_directory,
+                path,
+            )))
     }
 
     /// A directory that is there; `~` is replaced.
@@ -555,13 +557,35 @@ mod tests {
         ] {
             assert_eq!(byte_size(text).unwrap(), expected, "{text}");
         }
-        for text in ["1__0", "_1", "1_", "0x10", "", "5b", "1e3", "1.5MB", "mb", "+ 5", "- 5", "50M", "9999999999999GB"] {
+        for text in [
+            "1__0",
+            "_1",
+            "1_",
+            "0x10",
+            "",
+            "5b",
+            "1e3",
+            "1.5MB",
+            "mb",
+            "+ 5",
+            "- 5",
+            "50M",
+            "9999999999999GB",
+        ] {
             assert!(byte_size(text).is_err(), "{text}");
         }
         assert_eq!(byte_size("50M").unwrap_err().hint.unwrap(), "write 50MB");
         assert_eq!(byte_size("1 GiB").unwrap_err().hint.unwrap(), "write 1GB");
         for (text, expected) in [
-            ("022", 18), ("0o22", 18), ("0O2_2", 18), ("-22", -18), ("2 ", 2), ("0_22", 18), ("+7", 7), ("-0o2", -2), ("0o_22", 18),
+            ("022", 18),
+            ("0o22", 18),
+            ("0O2_2", 18),
+            ("-22", -18),
+            ("2 ", 2),
+            ("0_22", 18),
+            ("+7", 7),
+            ("-0o2", -2),
+            ("0o_22", 18),
         ] {
             assert_eq!(octal(text).unwrap(), expected, "{text}");
         }
@@ -573,8 +597,19 @@ mod tests {
     #[test]
     fn signals() {
         for (text, expected) in [
-            ("TERM", 15), ("sigterm", 15), (" TERM ", 15), ("64", 64), ("34", 34), ("RTMIN", 34),
-            ("RTMAX", 64), ("CLD", 17), ("POLL", 29), ("IOT", 6), ("IO", 29), ("3 ", 3), ("1_0", 10),
+            ("TERM", 15),
+            ("sigterm", 15),
+            (" TERM ", 15),
+            ("64", 64),
+            ("34", 34),
+            ("RTMIN", 34),
+            ("RTMAX", 64),
+            ("CLD", 17),
+            ("POLL", 29),
+            ("IOT", 6),
+            ("IO", 29),
+            ("3 ", 3),
+            ("1_0", 10),
         ] {
             assert_eq!(signal(text).unwrap().unwrap().number(), expected, "{text}");
         }
@@ -592,8 +627,12 @@ mod tests {
             assert!(exit_codes(text).is_err(), "{text}");
         }
         for (text, host, port) in [
-            ("9001", "", 9001), (":9001", "", 9001), ("*:9001", "", 9001), ("HOST:9001", "host", 9001),
-            ("a:b:9001", "a:b", 9001), (" :9001", " ", 9001),
+            ("9001", "", 9001),
+            (":9001", "", 9001),
+            ("*:9001", "", 9001),
+            ("HOST:9001", "host", 9001),
+            ("a:b:9001", "a:b", 9001),
+            (" :9001", " ", 9001),
         ] {
             assert_eq!(inet_address(text), Ok((host.to_owned(), port)), "{text}");
         }

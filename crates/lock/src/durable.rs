@@ -75,12 +75,15 @@ impl Durable {
         next.push("%new");
         let write = || {
             make(directory)?;
+            // Of somebody who was killed while he wrote; he may have been another user.
+            match fs::remove_file(&next) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             let mut file = File::options()
                 .write(true)
-                .create(true)
-                .truncate(true)
+                .create_new(true)
                 .mode(0o660)
-                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
                 .open(&next)?;
             // Whatever our umask is: who shares the locks shares their numbers.
             rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o660))?;

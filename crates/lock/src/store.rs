@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ward_model::lock::{Ask, Place, Shape, Standing};
@@ -395,10 +396,13 @@ impl Store {
 /// Makes a file for a lock, complete before it has its name: whoever is killed meanwhile leaves none
 /// that others could not use.
 fn furnish(directory: &Path, path: &Path) -> io::Result<()> {
+    // Threads may come here within one microsecond.
+    static MADE: AtomicU64 = AtomicU64::new(0);
     let unnamed = directory.join(format!(
-        "%new-{}-{}",
+        "%new-{}-{}-{}",
         std::process::id(),
-        surroundings::now()
+        surroundings::now(),
+        MADE.fetch_add(1, Ordering::Relaxed)
     ));
     let file = File::options()
         .write(true)

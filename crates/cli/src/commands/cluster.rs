@@ -123,7 +123,7 @@ pub(super) fn keep(
     time: Duration,
     tell: &mut dyn FnMut(&Waiting),
 ) -> Result<Kept, Refused> {
-    let failed = |what: &str, error: &dyn std::error::Error| Refused {
+    let failed = |what: &str, error: &dyn std::error::Error| Refused::There {
         failure: Failure::ours(what, error),
         busy: false,
     };
@@ -165,13 +165,13 @@ pub(super) fn keep(
                 busy,
                 code,
             }) => {
-                return Err(Refused {
+                return Err(Refused::There {
                     failure: Failure::with_code(text, hint.as_deref(), code),
                     busy,
                 });
             }
             None => {
-                return Err(Refused {
+                return Err(Refused::There {
                     failure: Failure::with_code(
                         "the process that keeps the lock has ended",
                         None,

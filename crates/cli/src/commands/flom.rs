@@ -5,22 +5,22 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args as _, Command, FromArgMatches as _};
 use rustix::fs::MemfdFlags;
 use ward_engine::ledger::Origin;
-use ward_engine::locks::{FIRST_DESCRIPTOR, Locks, Until};
+use ward_engine::locks::{FIRST_DESCRIPTOR, Until};
 use ward_engine::runs;
-use ward_lock::{Held, Request, Waiting};
+use ward_lock::{Request, Waiting};
 use ward_model::exit_code;
 use ward_model::life::{CauseKind, End};
 use ward_model::report::Report;
 use ward_model::signal::Signal;
 use ward_model::spec::Spec;
 
-use super::lock_wait::{HELD, held_above};
+use super::lock_wait::{Got, HELD, Refused, Wait, held_above};
 use super::run as in_custody;
 use crate::args::{Hold, LockArgs};
 use crate::compat::flom::{self, Asked, FAILED, NO_COMMAND, Order, Prints, Refusal};
@@ -55,20 +55,20 @@ fn hold_and_run(order: Order) -> Result<ExitCode, ExitCode> {
         Hold::Tree => Until::Tree,
     };
     // Whatever is wrong with the command is told before anybody waits for it.
-    let mut spec = in_custody::spec(arguments.run).map_err(failed)?;
+    let mut spec = in_custody::spec(arguments.run.clone()).map_err(failed)?;
     let ours = FIRST_DESCRIPTOR..FIRST_DESCRIPTOR + i32::try_from(order.wanted.len()).unwrap_or(1);
     if let Some(taken) = spec.keep_fds.iter().find(|fd| ours.contains(fd)) {
         return Err(refused(Refusal::ours(format!(
             "descriptor {taken} is the lock's in the command"
         ))));
     }
-    let held = acquire(&order, arguments.place.lock_dir.as_deref(), arguments.why)?;
-    let element = held.first().map(|held| held.elements().join(","));
+    let got = acquire(&order, &arguments)?;
+    let element = got.told().first().map(|told| told.elements.join(","));
     let element = element.unwrap_or_default();
     if order.verbose && order.hands_out {
         let _ = writeln!(io::stdout(), "Locked element is '{element}'");
     }
-    tell_the_command(&mut spec, &order, &held, &element);
+    tell_the_command(&mut spec, &order, &got, &element);
     if order.hands_out {
         spec.command.push(element.into());
     }
@@ -76,8 +76,14 @@ fn hold_and_run(order: Order) -> Result<ExitCode, ExitCode> {
     let program = spec.command.first().cloned().unwrap_or_default();
     let account = Account::new(report).map_err(refused)?;
     let mut wards = FAILED;
-    let mut ended = |status| wards = status;
-    let locks = Locks::new(held, until);
+    let (locks, over) = got.into_locks(until).map_err(failed)?;
+    let mut over = Some(over);
+    let mut ended = |status| {
+        if let Some(over) = over.take() {
+            over();
+        }
+        wards = status;
+    };
     in_custody::finish(spec, Some(&account.path), locks, &mut ended).map_err(failed)?;
     match account.status(wards) {
         Some(status) => Ok(ExitCode::from(status)),
@@ -102,13 +108,9 @@ fn arguments(order: &Order) -> Result<LockArgs, Refusal> {
 }
 
 /// Waits for what is to be locked, without a word.
-fn acquire(
-    order: &Order,
-    lock_dir: Option<&Path>,
-    why: Option<String>,
-) -> Result<Vec<Held>, ExitCode> {
+fn acquire(order: &Order, arguments: &LockArgs) -> Result<Got, ExitCode> {
     let directory = order
-        .directory(lock_dir)
+        .directory(arguments.place.lock_dir.as_deref())
         .map_err(|refusal| refusal.report())?;
     let words: Vec<_> = order
         .command
@@ -117,7 +119,7 @@ fn acquire(
         .collect();
     let request = Request {
         command: words.join(" "),
-        why,
+        why: arguments.why.clone(),
         origin: Origin::build_of_this_process(),
         held_above: held_above(HELD),
         create: order.create,
@@ -132,31 +134,40 @@ fn acquire(
             runs::thaw_orphans();
         }
     };
-    directory
-        .acquire(&request, order.patience, Some(&mut tell))
-        .map_err(|error| order.refused(&error).report())
+    #[cfg(feature = "etcd")]
+    let cluster = super::cluster::hosts(&arguments.cluster)
+        .map_err(|failure| failure.with_status(FAILED).report())?
+        .map(|hosts| (hosts, arguments.cluster.lease));
+    let got = Wait::get(
+        &directory,
+        &request,
+        order.patience,
+        #[cfg(feature = "etcd")]
+        cluster,
+        &mut tell,
+    );
+    got.map_err(|refused| match refused {
+        Refused::Here(error) => order.refused(&error).report(),
+        #[cfg(feature = "etcd")]
+        Refused::There { failure, busy } => {
+            let status = if busy { flom::BUSY } else { FAILED };
+            failure.with_status(status).report()
+        }
+    })
 }
 
 /// The variables that tell the command of its locks. Of several it is told of the first, which is
 /// what was asked for; but all are held above it.
-fn tell_the_command(spec: &mut Spec, order: &Order, held: &[Held], element: &str) {
-    let mut above = std::env::var(HELD).unwrap_or_default();
-    for one in held {
-        let separator = if above.is_empty() { "" } else { "," };
-        above.push_str(&format!("{separator}{}", one.badge()));
-    }
-    let of_first = |text: &dyn Fn(&Held) -> String| held.first().map(text).unwrap_or_default();
-    for (name, value) in [
-        ("WARD_LOCK_NAME", order.name.clone()),
-        ("WARD_LOCK_MODE", of_first(&|held| held.mode().to_string())),
-        ("WARD_LOCK_ELEMENT", element.to_owned()),
-        (
-            "WARD_LOCK_TOKEN",
-            of_first(&|held| held.token().to_string()),
-        ),
-        ("WARD_LOCK_FD", FIRST_DESCRIPTOR.to_string()),
-        (HELD, above),
-    ] {
+fn tell_the_command(spec: &mut Spec, order: &Order, got: &Got, element: &str) {
+    for (name, value) in got.variables(&[FIRST_DESCRIPTOR]) {
+        let value = match name {
+            "WARD_LOCK_NAME" => order.name.clone(),
+            "WARD_LOCK_ELEMENT" => element.to_owned(),
+            "WARD_LOCK_MODE" | "WARD_LOCK_TOKEN" => {
+                value.split(',').next().unwrap_or_default().to_owned()
+            }
+            _ => value,
+        };
         spec.environment.retain(|(known, _)| known != name);
         spec.environment.push((name.into(), value.into()));
     }

@@ -89,11 +89,13 @@ impl Wait {
                 Ok(got)
             }
             Err(refused) => {
-                self.status.refused(&refused);
-                Err(if refused.busy {
-                    refused.failure.with_status(self.conflict)
+                let busy = refused.is_busy();
+                let failure = refused.into_failure();
+                self.status.refused(&failure, busy);
+                Err(if busy {
+                    failure.with_status(self.conflict)
                 } else {
-                    refused.failure
+                    failure
                 })
             }
         }
@@ -102,7 +104,7 @@ impl Wait {
     /// This host's locks first, so that each host has one request in the cluster at a time, and is
     /// asked by its own before it asks others.
     #[cfg(feature = "etcd")]
-    fn get(
+    pub(super) fn get(
         directory: &Directory,
         request: &Request,
         patience: Patience,
@@ -142,7 +144,7 @@ impl Wait {
     }
 
     #[cfg(not(feature = "etcd"))]
-    fn get(
+    pub(super) fn get(
         directory: &Directory,
         request: &Request,
         patience: Patience,
@@ -154,18 +156,41 @@ impl Wait {
 }
 
 /// Why locks were not got.
-pub(super) struct Refused {
-    pub(super) failure: Failure,
-    /// Others have them, so that they may be had at another time.
-    pub(super) busy: bool,
+pub(super) enum Refused {
+    /// On this host.
+    Here(LockError),
+    /// In the cluster, as told by the process that asked.
+    #[cfg(feature = "etcd")]
+    There {
+        failure: Failure,
+        /// Others have them, so that they may be had at another time.
+        busy: bool,
+    },
+}
+
+impl Refused {
+    /// Whether others have them, so that they may be had at another time.
+    pub(super) fn is_busy(&self) -> bool {
+        match self {
+            Self::Here(error) => error.is_busy(),
+            #[cfg(feature = "etcd")]
+            Self::There { busy, .. } => *busy,
+        }
+    }
+
+    /// As it is told.
+    pub(super) fn into_failure(self) -> Failure {
+        match self {
+            Self::Here(error) => error.into(),
+            #[cfg(feature = "etcd")]
+            Self::There { failure, .. } => failure,
+        }
+    }
 }
 
 impl From<LockError> for Refused {
     fn from(error: LockError) -> Self {
-        Self {
-            busy: error.is_busy(),
-            failure: error.into(),
-        }
+        Self::Here(error)
     }
 }
 
@@ -180,13 +205,13 @@ pub(super) struct Got {
 pub(super) struct Told {
     name: String,
     mode: Mode,
-    elements: Vec<String>,
+    pub(super) elements: Vec<String>,
     token: u64,
 }
 
 impl Got {
     /// What is told of each: where a cluster keeps them, what it gave.
-    fn told(&self) -> Vec<Told> {
+    pub(super) fn told(&self) -> Vec<Told> {
         #[cfg(feature = "etcd")]
         if let Some(kept) = &self.kept {
             let told = kept.locks.iter().map(|lock| Told {
@@ -309,11 +334,11 @@ impl Status {
         }
     }
 
-    fn refused(&mut self, refused: &Refused) {
+    fn refused(&mut self, failure: &Failure, busy: bool) {
         self.say(&serde_json::json!({
             "event": "refused",
-            "busy": refused.busy,
-            "why": refused.failure.text(),
+            "busy": busy,
+            "why": failure.text(),
         }));
     }
 

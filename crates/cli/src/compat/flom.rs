@@ -24,6 +24,8 @@ use command_line::{Parsed, Request};
 use configuration::Configuration;
 use settings::Key;
 
+#[cfg(feature = "etcd")]
+pub(crate) use refusal::BUSY;
 pub(crate) use refusal::{FAILED, NO_COMMAND, Refusal};
 
 /// What is asked of us.
@@ -110,7 +112,9 @@ pub(crate) fn read(words: &[OsString], prints: &mut Prints) -> Result<Asked, Ref
             "--debug-feature {feature}: there is no network here that could be tried"
         )));
     }
-    network::refuse_other_hosts(&configuration)?;
+    request
+        .extra
+        .extend(network::cluster(&configuration, prints)?);
     tell_what_has_no_effect(&configuration, prints);
     order(&configuration, request, prints).map(|order| Asked::Command(Box::new(order)))
 }
@@ -151,6 +155,9 @@ fn tell_what_has_no_effect(configuration: &Configuration, prints: &mut Prints) {
         ],
         "nothing is traced; `ward locks --history NAME` shows who held a lock",
     );
+    if configuration.text(Key::UnicastAddress).is_some() {
+        return;
+    }
     tell(
         &[
             Key::UnicastPort,

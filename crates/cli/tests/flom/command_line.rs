@@ -235,22 +235,24 @@ fn what_is_about_a_daemon_has_no_effect() -> Result {
 }
 
 #[test]
-fn several_hosts_are_refused() -> Result {
+fn several_hosts_are_those_of_a_cluster() -> Result {
     let world = world!()?;
-    for (options, by) in [
-        (&["-a", "localhost"][..], "-a: `localhost`"),
-        (
-            &["--unicast-address=host.example", "-p", "1"],
-            "--unicast-address: `host.example`",
-        ),
-        (&["-A", "239.255.0.1"], "-A: `239.255.0.1`"),
+    for (options, endpoint) in [
+        (&["-a", "127.0.0.1", "-p", "1"][..], "http://127.0.0.1:1"),
+        (&["--unicast-address=::1", "-p", "1"], "http://[::1]:1"),
     ] {
         let answer = just(&world, options)?.expect(FAILED)?;
+        let told = format!("{endpoint} is taken for an etcd cluster");
         ensure!(
-            answer.err.contains(by) && answer.err.contains("ward lock NAME --etcd"),
+            answer.err.contains(&told) && answer.err.contains("Connection refused"),
             "{answer:#?}"
         );
     }
+    let answer = just(&world, &["-A", "239.255.0.1"])?.expect(FAILED)?;
+    ensure!(
+        answer.err.contains("-A: `239.255.0.1`") && answer.err.contains("ward lock NAME --etcd"),
+        "{answer:#?}"
+    );
     for options in [
         &["-V", "-s", "/tmp/foo", "-a", "192.168.1.1"][..],
         &["-V", "-s", "/tmp/foo", "-A", "239.255.0.1"],
@@ -260,7 +262,7 @@ fn several_hosts_are_refused() -> Result {
     }
     std::fs::write(
         world.path("flom.conf"),
-        "[Daemon]\nUnicastAddress=localhost\n",
+        "[Daemon]\nUnicastAddress=127.0.0.1\nUnicastPort=1\n",
     )?;
     let answer = just(&world, &[])?.expect(FAILED)?;
     ensure!(answer.err.contains("flom.conf:2"), "{answer:#?}");

@@ -1,10 +1,10 @@
 //! Whoever is killed: while the command works nobody else is let in, and when it has ended the
 //! lock is free.
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use rustix::process::Signal;
 use ward_testkit::daemons::{Member, nobody_is_left};
-use ward_testkit::patience::wait_until;
+use ward_testkit::patience::{wait_for, wait_until};
 use ward_testkit::world;
 use ward_testkit::world::World;
 
@@ -14,14 +14,16 @@ use crate::place::{
     ward,
 };
 
-/// The process that holds a lock as the command.
+/// The process that holds a lock as the command, once that is written down.
 pub(crate) fn work_of(world: &World, lock: &str) -> Result<Member> {
-    let answer = ward(world, &["locks", "--json", lock]).expect(0)?.json()?;
-    let work = &answer["locks"][0]["holders"][0]["work"];
-    let number = |at: usize| work[at].as_u64().with_context(|| format!("{answer:#}"));
-    Ok(Member {
-        pid: i32::try_from(number(0)?)?,
-        ticks: number(1)?,
+    wait_for("the command to be written down", || {
+        let answer = ward(world, &["locks", "--json", lock]).expect(0).ok()?;
+        let answer = answer.json().ok()?;
+        let work = &answer["locks"][0]["holders"][0]["work"];
+        Some(Member {
+            pid: i32::try_from(work[0].as_u64()?).ok()?,
+            ticks: work[1].as_u64()?,
+        })
     })
 }
 
@@ -136,14 +138,13 @@ fn forced_exit_no_overlap() -> Result {
 fn timeout_bounds_even_if_helper_hangs() -> Result {
     let world = world!()?;
     let holder = Holder::new(&world, "it", &["-r", "R"])?;
-    let guardian = holder.guardian()?;
+    let (work, guardian) = (work_of(&world, "R")?, holder.guardian()?);
     holder.asked.signal(Signal::STOP)?;
     ensure!(world.signal(guardian.pid, Signal::STOP), "no guardian");
     for timeout in ["0", "100"] {
         just(&world, &["-r", "R", "-o", timeout])?.expect(BUSY)?;
     }
-    // The command is not concerned, and its end is seen by who waits: the lock is its own.
-    let work = work_of(&world, "R")?;
+    // The command is not concerned.
     holder.open()?;
     wait_until("the command to end", || !work.is_alive())?;
     ensure!(world.signal(guardian.pid, Signal::CONT), "no guardian");

@@ -112,7 +112,7 @@ impl<'p> Two<'p> {
     }
 
     /// The first one's work is stopped, and only then it is the second one's turn.
-    pub(crate) fn is_lost(self) -> Result<Report> {
+    pub(crate) fn ends_in_loss(self) -> Result<Report> {
         self.second.answer()?.expect(0).context("the second one")?;
         ensure!(!self.leader.is_alive(), "the work goes on");
         let said = self.place.said();
@@ -211,23 +211,23 @@ fn who_cannot_renew_is_stopped_in_time() -> Result {
     tell(&[
         ("the renewer is killed", |two, _| {
             two.signal(two.renewer, Signal::KILL)?;
-            two.is_lost().map(drop)
+            two.ends_in_loss().map(drop)
         }),
         ("the renewer is stopped", |two, _| {
             two.signal(two.renewer, Signal::STOP)?;
             let renewer = two.renewer;
-            two.is_lost()?;
+            two.ends_in_loss()?;
             ends(renewer)
         }),
         ("the renewer and the front are killed", |two, _| {
             two.signal(two.renewer, Signal::KILL)?;
             two.first.signal(Signal::KILL)?;
-            two.is_lost().map(drop)
+            two.ends_in_loss().map(drop)
         }),
         ("the renewer and the guardian are killed", |two, _| {
             two.signal(two.renewer, Signal::KILL)?;
             two.signal(two.guardian, Signal::KILL)?;
-            let report = two.is_lost()?;
+            let report = two.ends_in_loss()?;
             ensure!(report.guardian_lost, "{report:#?}");
             Ok(())
         }),
@@ -238,14 +238,14 @@ fn who_cannot_renew_is_stopped_in_time() -> Result {
             let (place, renewer) = (two.place, two.renewer);
             wait_until("the second one", || counted(place) == (2, 1))?;
             two.signal(front, Signal::CONT)?;
-            two.is_lost()?;
+            two.ends_in_loss()?;
             ends(renewer)
         }),
         ("the renewer and the guardian are stopped", |two, _| {
             two.signal(two.renewer, Signal::STOP)?;
             two.signal(two.guardian, Signal::STOP)?;
             let renewer = two.renewer;
-            two.is_lost()?;
+            two.ends_in_loss()?;
             ends(renewer)
         }),
     ])

@@ -266,6 +266,35 @@ fn a_number_of_work_that_fails_is_given_again() -> Result {
     place.settles(&members)
 }
 
+/// The cluster is away just when the work ends: what it could not be told then it is told once it is back,
+/// long before a lease has run out.
+#[test]
+fn a_number_is_used_up_though_the_cluster_is_away() -> Result {
+    let Some(mut members) = Members::start(1)? else {
+        return Ok(());
+    };
+    let place = Place::new(&members)?;
+    let options = ["--sequence", "--transactional", "--lease", "5m"];
+    let script = format!(
+        "echo $WARD_LOCK_ELEMENT; {} {}",
+        place.until("gate"),
+        place.say("done")
+    );
+    let first = place
+        .lock(&Host::new("here"), "build", &options)
+        .sh(&script)
+        .start()?;
+    wait_until("the number", || first.out_so_far() == "1\n")?;
+    members.kill(0)?;
+    place.open("gate")?;
+    wait_until("the end of the work", || place.said() == "done\n")?;
+    members.restart(0)?;
+    first.answer()?.expect(0)?;
+    let next = place.told(&Host::new("there"), "build", &options, "WARD_LOCK_ELEMENT")?;
+    assert_eq!(next, "2");
+    place.settles(&members)
+}
+
 #[test]
 fn a_time_is_given_to_nobody_else() -> Result {
     const CLIENTS: usize = 6;

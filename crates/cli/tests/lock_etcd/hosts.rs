@@ -52,13 +52,12 @@ fn hosts_are_told_apart_by_their_names() -> Result {
             && answer.out.contains("alpha"),
         "{answer:#?}"
     );
-    let answer = place
-        .just(&Host::new("gamma").named(), "it", &["--no-wait"])
-        .expect(BUSY)?;
+    let gamma = Host::new("gamma").named();
+    let answer = place.just(&gamma, "it", &["--no-wait"]).expect(BUSY)?;
     ensure!(answer.err.contains("alpha"), "{answer:#?}");
-    // One of this number on another host is not meant: nobody is told to stop.
+    // Who holds it is on another host: a process of his number here is not meant, and nobody else either.
     let cancels = place
-        .lock(&beta, "it", &["--cancel-running", "--wait", "700ms"])
+        .lock(&gamma, "it", &["--cancel-running", "--wait", "700ms"])
         .sh(&place.say("cancelled"))
         .start()?;
     cancels.answer()?.expect(BUSY)?;

@@ -43,7 +43,7 @@ fn cut_off(network: &Network, lost: usize) -> Result {
     let others: Vec<usize> = (0..MACHINES).filter(|it| *it != lost).collect();
     let here = host(network, "alpha", lost);
     let there = host(network, "beta", others[0]);
-    let place = Place::at(network.endpoints())?.seen_from(host(network, "gamma", others[1]));
+    let place = Place::at(&network.endpoints())?.seen_from(host(network, "gamma", others[1]));
     let report = place.world.path("report.json");
     let short = ["--lease", "5s", "--grace", "1h"];
     let work = alone(&place, "first", Seen::Tree, &place.until("gate"));
@@ -113,7 +113,7 @@ fn who_is_cut_off_for_a_moment_loses_nothing() -> Result {
     let (Some(network), true) = (Network::new(MACHINES)?, witness::is_here()) else {
         return Ok(());
     };
-    let place = Place::at(network.endpoints())?;
+    let place = Place::at(&network.endpoints())?;
     let lost = network.leader_among(&[0, 1, 2])?;
     let others: Vec<usize> = (0..MACHINES).filter(|it| *it != lost).collect();
     let place = place.seen_from(host(&network, "gamma", others[1]));

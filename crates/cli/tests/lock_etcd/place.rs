@@ -93,11 +93,11 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(members: &Members) -> Result<Self> {
-        Self::at(members.endpoints())
+        Self::at(&members.endpoints())
     }
 
     /// In the cluster that is there.
-    pub(crate) fn at(endpoints: Vec<String>) -> Result<Self> {
+    pub(crate) fn at(endpoints: &[String]) -> Result<Self> {
         let world = world!()?;
         Ok(Self {
             prefix: format!("/{}", world.mark()),

@@ -123,7 +123,7 @@ fn another_prefix_is_another_lock() -> Result {
 /// What cannot be used is said, nothing is started, and nobody is asked.
 #[test]
 fn settings_that_do_not_go_together() -> Result {
-    let place = Place::at(vec!["http://127.0.0.1:1".to_owned()])?;
+    let place = Place::at(&["http://127.0.0.1:1".to_owned()])?;
     let here = Host::new("here");
     let file = |name: &str, mode: u32| {
         let path = place.world.path(name);
@@ -339,7 +339,7 @@ fn users_and_their_passwords() -> Result {
         .start()?;
 
     for (options, word) in [
-        (&[][..], "without a user"),
+        (&[][..], "etcd wants a user and a password"),
         (
             &["--etcd-user", "ward", "--etcd-password-file", &bad],
             "`ward`",

@@ -121,6 +121,19 @@ pub(crate) fn signed(world: &World, file: &str) -> anyhow::Result<Member> {
     Member::now(fs::read_to_string(world.path(file))?.trim().parse()?)
 }
 
+/// For a shell: says `cleaned` when it ends, and waits for a gate.
+pub(crate) fn cleaning(world: &World, gate: &str) -> String {
+    let trap = say(world, "cleaned");
+    let ready = sign(world, "cleaning");
+    format!("trap '{trap}' EXIT; {ready} {}", until(world, gate))
+}
+
+/// Waits until whoever runs what [`cleaning`] gave would clean up.
+pub(crate) fn cleans(world: &World) -> Result {
+    signed(world, "cleaning")?;
+    Ok(fs::remove_file(world.path("cleaning"))?)
+}
+
 pub(crate) fn open(world: &World, gate: &str) -> Result {
     Ok(fs::write(world.path(gate), "")?)
 }

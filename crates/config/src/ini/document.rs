@@ -91,7 +91,13 @@ impl Document {
     #[must_use]
     pub fn entry<'a>(&'a self, section: &'a Section, key: &str) -> Option<&'a Entry> {
         let own = section.entries.iter().find(|entry| entry.key == key);
-        own.or_else(|| self.defaults.as_ref()?.entries.iter().find(|e| e.key == key))
+        own.or_else(|| {
+            self.defaults
+                .as_ref()?
+                .entries
+                .iter()
+                .find(|e| e.key == key)
+        })
     }
 
     /// Every entry of a section, with those that all sections have.

@@ -199,7 +199,11 @@ impl<'a> Field<'a> {
         let mut value = None;
         if self.peek() == Some('(') {
             let name = self.name()?;
-            value = Some(names.get(name).ok_or_else(|| Why::Unknown(name.to_owned()))?);
+            value = Some(
+                names
+                    .get(name)
+                    .ok_or_else(|| Why::Unknown(name.to_owned()))?,
+            );
             *spent = false;
         }
         self.flags();
@@ -395,8 +399,24 @@ mod tests {
     #[test]
     fn what_is_refused() {
         for format in [
-            "%(nope)s", "%()s", "%(a", "%(a)", "%", "100%", "%z", "%(a)z", "%5%", "%(a)%",
-            "%(a)d", "%(n)*d", "%d", "%s %s", "%(a)s %s", "%(n)hhs", "%(n)f", "%(n)9999999999s",
+            "%(nope)s",
+            "%()s",
+            "%(a",
+            "%(a)",
+            "%",
+            "100%",
+            "%z",
+            "%(a)z",
+            "%5%",
+            "%(a)%",
+            "%(a)d",
+            "%(n)*d",
+            "%d",
+            "%s %s",
+            "%(a)s %s",
+            "%(n)hhs",
+            "%(n)f",
+            "%(n)9999999999s",
             "%(ENV_HOME)c",
         ] {
             assert!(expand(format, &names()).is_err(), "{format}");

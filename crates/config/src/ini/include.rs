@@ -70,7 +70,10 @@ enum Part {
     Any,
     One,
     Char(char),
-    Set { out: bool, ranges: Vec<(char, char)> },
+    Set {
+        out: bool,
+        ranges: Vec<(char, char)>,
+    },
 }
 
 impl Part {

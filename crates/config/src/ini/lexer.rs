@@ -133,6 +133,13 @@ pub(crate) fn read(id: FileId, file: &SourceFile, found: &mut Diagnostics) -> Ve
     let mut level = 0;
     let mut lost = false;
     for (index, line) in file.lines().iter().enumerate() {
+        let line = match line.strip_prefix(BYTE_ORDER_MARK).filter(|_| index == 0) {
+            Some(rest) => {
+                byte_order_mark(id, found);
+                rest
+            }
+            None => line,
+        };
         let at = |text: &str, offset: usize| Span {
             file: id,
             line: u32::try_from(index + 1).unwrap_or(u32::MAX),
@@ -180,19 +187,10 @@ pub(crate) fn read(id: FileId, file: &SourceFile, found: &mut Diagnostics) -> Ve
         let Some(chapter) = chapters.last_mut() else {
             // Python ends here; the entries before the first header belong to nobody.
             if !lost {
-                let bom = line.starts_with('\u{feff}');
                 found.error(
                     at(kept, start),
-                    if bom {
-                        "the file begins with a byte order mark, so its first line is no section header"
-                    } else {
-                        "this line stands before the first section header"
-                    },
-                    Some(if bom {
-                        "save the file as UTF-8 without a byte order mark".into()
-                    } else {
-                        "begin with a header such as [supervisord] or [program:NAME]".into()
-                    }),
+                    "this line stands before the first section header",
+                    Some("begin with a header such as [supervisord] or [program:NAME]".into()),
                 );
             }
             lost = true;
@@ -221,6 +219,17 @@ pub(crate) fn read(id: FileId, file: &SourceFile, found: &mut Diagnostics) -> Ve
         entry.value.join();
     }
     chapters
+}
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// To the original it is a letter like others: the first line is no header then, nor a comment.
+fn byte_order_mark(id: FileId, found: &mut Diagnostics) {
+    found.error(
+        Span::start_of(id),
+        "the file begins with a byte order mark, so that its first line cannot be read",
+        Some("save it as UTF-8 without a byte order mark".into()),
+    );
 }
 
 fn refusal(kept: &str) -> &'static str {
@@ -335,7 +344,10 @@ mod tests {
             ("[a]\nx=a;b#c ;d", vec!["a x=a;b#c"]),
             ("[a]\nx=a;b ;c #d", vec!["a x=a;b ;c"]),
             ("[a]\nx=1\u{85}y\u{2028}z", vec!["a x=1\u{85}y\u{2028}z"]),
-            ("[a]\n x=1\n[b]\n  z=1\n a=2", vec!["a x=1", "b z=1", "b a=2"]),
+            (
+                "[a]\n x=1\n[b]\n  z=1\n a=2",
+                vec!["a x=1", "b z=1", "b a=2"],
+            ),
             ("[a]\nx=1\n [b]\ny=2", vec!["a x=1\n[b]", "a y=2"]),
             ("[a ]\nx=1", vec!["a  x=1"]),
             ("[a;b]\nx=1", vec!["a;b x=1"]),
@@ -365,7 +377,10 @@ mod tests {
     fn places_are_counted_in_characters() {
         let (chapters, _) = lexed("[a]\n  schlüssel = größe zwei\n    drei\n");
         let entry = &chapters[0].entries[0];
-        assert_eq!((entry.span.line, entry.span.column, entry.span.length), (2, 3, 9));
+        assert_eq!(
+            (entry.span.line, entry.span.column, entry.span.length),
+            (2, 3, 9)
+        );
         let zwei = entry.value.locate("zwei");
         assert_eq!((zwei.line, zwei.column, zwei.length), (2, 21, 4));
         assert_eq!(entry.value.locate("drei").line, 3);

@@ -231,8 +231,17 @@ mod tests {
             );
         }
         for text in [
-            "A=1\nB=2", "A=1#c\nB=2", "A=\"1", "A=1,B", "=1", "A=x y=z,B=1", "A=\"a\"b,C=1",
-            "a b=1", "A=1,,B=1", "A=,B=1", "A=",
+            "A=1\nB=2",
+            "A=1#c\nB=2",
+            "A=\"1",
+            "A=1,B",
+            "=1",
+            "A=x y=z,B=1",
+            "A=\"a\"b,C=1",
+            "a b=1",
+            "A=1,,B=1",
+            "A=,B=1",
+            "A=",
         ] {
             assert_eq!(read(text), None, "{text:?}");
         }

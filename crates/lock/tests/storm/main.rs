@@ -4,8 +4,7 @@
 //!
 //! `WARD_TEST_ROUNDS` says how much is tried (20 if it says nothing); 2000 are 20,000 kills.
 //!
-//! Processes of a test are this very program again, see [`worker`]. What does not hold yet is in
-//! [`findings`], and is not run unless it is asked for (`-- --ignored`).
+//! Processes of a test are this very program again, see [`worker`].
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +15,7 @@ mod histories;
 mod kills;
 mod namespaces;
 mod place;
+mod second_look;
 mod stopped;
 mod users;
 mod witness;

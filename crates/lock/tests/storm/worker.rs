@@ -113,6 +113,10 @@ impl State {
                 Ok(()) => say("committed"),
                 Err(error) => say(format!("failed {error:?}")),
             },
+            ["slots", name, take, of] => {
+                let wanted = Wanted::new(name)?.slots(take.parse()?, of.parse()?)?;
+                self.got(locks.acquire(&Request::new(vec![wanted]), Patience::None, None));
+            }
             ["release"] => {
                 self.held.pop_front().context("nothing is held")?.release();
                 say("released");

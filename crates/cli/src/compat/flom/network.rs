@@ -1,38 +1,75 @@
 //! Several hosts. FLoM's daemons find one another by multicast and grant whatever they are asked:
 //! where the network is cut in two, there are two of them, and two who hold one lock. That is not
-//! imitated.
+//! imitated: an address is taken for that of an etcd cluster.
 
+use std::ffi::OsString;
+
+use super::Prints;
 use super::configuration::Configuration;
 use super::refusal::Refusal;
 use super::settings::Key;
 
-/// What means that other hosts are to be asked. Everything else about the network is only about how.
-const ADDRESSES: [Key; 2] = [Key::UnicastAddress, Key::MulticastAddress];
+/// Where etcd listens, unless a port is given: FLoM's own is another.
+const PORT: i32 = 2379;
 
-/// How to reach other hosts.
-///
-/// None are known so far: who asks for some is refused, as a lock on this host alone would not be
-/// what he relies on. This is the place where `-a HOST[:PORT]`, with `-p` and the files of the TLS
-/// options, is to become the endpoints of an etcd cluster.
-pub(super) fn refuse_other_hosts(configuration: &Configuration) -> Result<(), Refusal> {
-    let asked = ADDRESSES.into_iter().find_map(|key| {
+/// The files of the TLS options, and what they are called of a cluster.
+const FILES: [(Key, &str); 3] = [
+    (Key::TlsCertificate, "--etcd-cert"),
+    (Key::TlsPrivate, "--etcd-key"),
+    (Key::TlsCaCertificate, "--etcd-cacert"),
+];
+
+/// How to reach other hosts, as options of `ward lock`; none if only this host is asked.
+pub(super) fn cluster(
+    configuration: &Configuration,
+    prints: &mut Prints,
+) -> Result<Vec<OsString>, Refusal> {
+    let asked = |key| {
         let address = configuration.text(key)?;
         Some((address, configuration.by(key)?.to_string()))
-    });
-    let Some((address, by)) = asked else {
-        return Ok(());
+    };
+    let unicast = asked(Key::UnicastAddress);
+    let Some((address, by)) = unicast.clone().or_else(|| asked(Key::MulticastAddress)) else {
+        return Ok(Vec::new());
     };
     if configuration.text(Key::SocketName).is_some() {
         return Err(Refusal::ours(format!(
             "{by}: `{address}` is an address, and there is a socket too: name one of them"
         )));
     }
-    Err(Refusal::ours(format!(
-        "{by}: `{address}`: FLoM's network is not imitated: cut in two, it grants one lock twice. \
-         Nothing was started"
-    ))
-    .hint(
-        "for several hosts use `ward lock NAME --etcd HOST:2379 -- COMMAND`; without -a and -A the \
-         lock is for this host",
-    ))
+    if unicast.is_none() || !cfg!(feature = "etcd") {
+        return Err(Refusal::ours(format!(
+            "{by}: `{address}`: FLoM's network is not imitated: cut in two, it grants one lock twice. \
+             Nothing was started"
+        ))
+        .hint(
+            "for several hosts name a member of an etcd cluster with -a, or use `ward lock NAME --etcd \
+             HOST:2379 -- COMMAND`; without -a and -A the lock is for this host",
+        ));
+    }
+    let files = FILES.map(|(key, option)| (configuration.text(key), option));
+    let scheme = if files.iter().any(|(file, _)| file.is_some()) {
+        "https"
+    } else {
+        "http"
+    };
+    let port = match configuration.by(Key::UnicastPort) {
+        Some(_) => configuration.number(Key::UnicastPort),
+        None => PORT,
+    };
+    // An address of IPv6 is known by its colons.
+    let host = if address.contains(':') {
+        format!("[{address}]")
+    } else {
+        address
+    };
+    let endpoint = format!("{scheme}://{host}:{port}");
+    prints.err.push(format!(
+        "flom: {by}: {endpoint} is taken for an etcd cluster; FLoM's own daemons are not asked"
+    ));
+    let mut words = vec![format!("--etcd={endpoint}").into()];
+    for (file, option) in files {
+        words.extend(file.map(|file| OsString::from(format!("{option}={file}"))));
+    }
+    Ok(words)
 }
