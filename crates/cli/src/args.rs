@@ -1,5 +1,6 @@
 //! The command line: every verb, option, default and text of help.
 
+mod check;
 #[cfg(feature = "etcd")]
 mod cluster;
 mod daemon;
@@ -16,6 +17,7 @@ use clap::{
 };
 use ward_model::exit_code;
 
+pub(crate) use check::CheckArgs;
 #[cfg(feature = "etcd")]
 pub(crate) use cluster::ClusterArgs;
 pub(crate) use daemon::{
@@ -90,6 +92,7 @@ pub(crate) enum Verb {
     Flom(FlomArgs),
     Lock(Box<LockArgs>),
     Locks(Box<LocksArgs>),
+    Check(CheckArgs),
     Doctor(DoctorArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
@@ -99,7 +102,7 @@ pub(crate) enum Verb {
 impl Verb {
     fn describe(command: Command) -> Command {
         type Described = (&'static str, &'static str, fn(Command) -> Command);
-        let verbs: [Described; 15] = [
+        let verbs: [Described; 16] = [
             (
                 "run",
                 "Run a command, with everything that it starts, in custody",
@@ -152,6 +155,11 @@ impl Verb {
                 LocksArgs::augment_args,
             ),
             (
+                "check",
+                "Tell everything that is wrong with a supervisord.conf, and what it says",
+                CheckArgs::augment_args,
+            ),
+            (
                 "doctor",
                 "Tell which containment this host gives, why, and what would give a better one",
                 DoctorArgs::augment_args,
@@ -193,6 +201,7 @@ impl FromArgMatches for Verb {
             "flom" => Self::Flom(FlomArgs::from_arg_matches(matches)?),
             "lock" => Self::Lock(Box::new(LockArgs::from_arg_matches(matches)?)),
             "locks" => Self::Locks(Box::new(LocksArgs::from_arg_matches(matches)?)),
+            "check" => Self::Check(CheckArgs::from_arg_matches(matches)?),
             "doctor" => Self::Doctor(DoctorArgs::from_arg_matches(matches)?),
             "man" => Self::Man(ManArgs::from_arg_matches(matches)?),
             "completions" => Self::Completions(CompletionsArgs::from_arg_matches(matches)?),

@@ -17,7 +17,7 @@ use ward_testkit::world;
 use ward_testkit::world::World;
 
 use queues::{
-    BUSY, LONG, REFUSED, Result, STOPPED, all_is_free, ask, await_queue, cleaning, cleans,
+    BUSY, DURABLE, REFUSED, Result, STOPPED, all_is_free, ask, await_queue, cleaning, cleans,
     guardian, holder, just, open, queue, say, shown, sign, signed, until, waiter, ward, words_said,
 };
 
@@ -167,15 +167,19 @@ fn a_pool() -> Result {
     all_is_free(&world)
 }
 
-/// As when the host starts anew: what is below the lock directory's `durable` stays.
+/// As when the host starts anew: what is below [`DURABLE`] stays.
 fn restart(world: &World, lock: &str) -> Result {
-    ensure!(world.path("locks/durable").join(lock).exists());
+    ensure!(world.path(DURABLE).join(lock).exists());
     Ok(fs::remove_file(world.path("locks").join(lock))?)
 }
 
 #[test]
 fn numbers_are_never_given_twice() -> Result {
     let world = world!()?;
+    // Nor is any name in the way of where that is kept.
+    for name in ["durable", "audit.jsonl"] {
+        just(&world, name, &["--sequence"]).expect(0)?;
+    }
     let numbered = |options: &[&str]| {
         ask(&world, &["lock", "build", "--sequence"])
             .words(options)
@@ -217,17 +221,15 @@ fn on_trial(world: &World, script: &str, code: i32) -> anyhow::Result<u64> {
 #[test]
 fn the_number_of_a_command_that_failed_is_given_again() -> Result {
     let world = world!()?;
-    let mut next = 1;
-    for (script, code) in [
+    for (next, (script, code)) in (1..).zip([
         ("exit 1", 1),
         ("kill -TERM $$", 128 + 15),
         ("exit 255", 255),
         ("kill -KILL $$", 128 + 9),
         ("exec no-such-program", 127),
-    ] {
+    ]) {
         assert_eq!(on_trial(&world, script, code)?, next, "{script}");
         assert_eq!(on_trial(&world, "exit 0", 0)?, next, "after {script}");
-        next += 1;
         restart(&world, "build")?;
     }
     Ok(())

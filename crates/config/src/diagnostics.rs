@@ -3,6 +3,8 @@
 //! Every finding has a place, says what and why, and, where there is something to do, a hint.
 //! The reader collects all of them; nothing here stops at the first.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::source::{Sources, Span};
@@ -17,13 +19,13 @@ pub enum Severity {
     Warning,
 }
 
-/// One finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// One finding. Ordered by place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Diagnostic {
-    /// How bad it is.
-    pub severity: Severity,
     /// Where.
     pub span: Span,
+    /// How bad it is.
+    pub severity: Severity,
     /// What, and why.
     pub what: String,
     /// What to do about it.
@@ -31,9 +33,10 @@ pub struct Diagnostic {
     pub hint: Option<String>,
 }
 
-/// Everything that was found.
+/// Everything that was found. The same finding is made once for each process of a program, and
+/// kept once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Diagnostics(Vec<Diagnostic>);
+pub struct Diagnostics(BTreeSet<Diagnostic>);
 
 impl Diagnostics {
     /// Adds an error.
@@ -46,17 +49,13 @@ impl Diagnostics {
         self.add(Severity::Warning, span, what.into(), hint);
     }
 
-    /// The same finding is made once for each process of a program: it is kept once.
     fn add(&mut self, severity: Severity, span: Span, what: String, hint: Option<String>) {
-        let known = |d: &Diagnostic| d.severity == severity && d.span == span && d.what == what;
-        if !self.0.iter().any(known) {
-            self.0.push(Diagnostic {
-                severity,
-                span,
-                what,
-                hint,
-            });
-        }
+        self.0.insert(Diagnostic {
+            span,
+            severity,
+            what,
+            hint,
+        });
     }
 
     /// Adds all of `others`, as warnings where `only_warn`.
@@ -89,9 +88,8 @@ impl Diagnostics {
 
     /// Every finding, by place.
     #[must_use]
-    pub fn sorted(mut self) -> Vec<Diagnostic> {
-        self.0.sort_by_key(|d| (d.span, d.severity));
-        self.0
+    pub fn sorted(self) -> Vec<Diagnostic> {
+        self.0.into_iter().collect()
     }
 }
 
@@ -210,7 +208,7 @@ mod tests {
         };
         let mut found = Diagnostics::default();
         found.error(span, "`ten` is no integer", Some("write digits".into()));
-        found.error(span, "`ten` is no integer", None);
+        found.error(span, "`ten` is no integer", Some("write digits".into()));
         let found = found.sorted();
         assert_eq!(found.len(), 1);
         assert_eq!(

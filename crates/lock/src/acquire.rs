@@ -33,6 +33,9 @@ const SHORTLY: Duration = Duration::from_secs(2);
 /// How often we look whether somebody uses a lock by now.
 const ABSENT: Duration = Duration::from_millis(20);
 
+/// Who is far from the head reads the queue after so long, though nobody has woken him.
+const SELDOM: Duration = Duration::from_secs(5);
+
 /// What is only counted does not wait for anybody.
 const AT_ONCE: Duration = Duration::from_millis(20);
 
@@ -120,7 +123,9 @@ impl Directory {
             match &blocked {
                 Blocked::By { .. } => {
                     let mut woken = Woken::Nothing;
-                    while woken == Woken::Nothing {
+                    let since = Instant::now();
+                    // Whoever should have woken us may have been killed before he did.
+                    while woken == Woken::Nothing && since.elapsed() < SELDOM {
                         let Some(obstacle) = pending.obstacle(&blocked) else {
                             break;
                         };
@@ -167,8 +172,8 @@ pub(crate) struct Pending<'a> {
     request: &'a Request,
     /// In the order of the names, which is that in which sections are entered.
     seats: Vec<Seat<'a>>,
-    /// We have waited for the next time to be given.
-    stamp_waited: bool,
+    /// Until when we wait for the next time to be given.
+    stamp_due: Option<Instant>,
 }
 
 impl<'a> Pending<'a> {
@@ -195,7 +200,7 @@ impl<'a> Pending<'a> {
         Ok(Self {
             request,
             seats,
-            stamp_waited: false,
+            stamp_due: None,
         })
     }
 
@@ -268,6 +273,7 @@ impl<'a> Pending<'a> {
             ways.push(line.in_the_way(*ticket, &seat.family(request))?);
         }
         let mut gifts: Vec<Vec<String>> = Vec::new();
+        let stamp_waited = self.stamp_due.is_some_and(|due| Instant::now() >= due);
         let mut later = None;
         let mut value = None;
         if ways.iter().all(Vec::is_empty) {
@@ -276,7 +282,7 @@ impl<'a> Pending<'a> {
                 let known = seat.given.borrow().clone();
                 let gift = match known {
                     Some(things) => Gift::Of(things),
-                    None => give(seat, line, *ticket, self.stamp_waited)?,
+                    None => give(seat, line, *ticket, stamp_waited)?,
                 };
                 match gift {
                     Gift::Of(things) => {
@@ -321,7 +327,9 @@ impl<'a> Pending<'a> {
             saved = saved.and_then(|()| line.save());
         }
         saved?;
-        self.stamp_waited |= later.is_some();
+        if let Some(time) = later {
+            self.stamp_due = self.stamp_due.or(Instant::now().checked_add(time));
+        }
         if granted {
             for (seat, things) in self.seats.iter_mut().zip(gifts) {
                 seat.has = things;

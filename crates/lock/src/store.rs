@@ -61,6 +61,9 @@ const TOLD_AFTER: Duration = Duration::from_secs(1);
 /// So often a queue is read that is being changed meanwhile.
 const READS: u32 = 4;
 
+/// So long we sleep between two tries at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
 /// So often it is tried before we sleep.
 const TRIES: u32 = 24;
 
@@ -152,7 +155,8 @@ impl Store {
                 });
             }
             std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(1));
+            // With a thousand who try each millisecond nobody would get anything done.
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -448,8 +452,15 @@ impl<'a> Section<'a> {
         if newest.is_none() {
             self.store.refuse_what_is_lost()?;
         }
+        let other_boot = |image: &Image| !surroundings::is_this_boot(image.boot);
+        let is_anybody_there = newest.as_ref().is_some_and(|(.., image)| other_boot(image))
+            && lockfile::is_any_locked(&self.store.file, ALIVE)
+                .map_err(LockError::io("look at", path))?;
         Ok(match newest {
-            Some((_, _, image)) if surroundings::is_this_boot(image.boot) => image,
+            // One of another boot in which somebody is was written by one who does not know his.
+            Some((_, _, image)) if surroundings::is_this_boot(image.boot) || is_anybody_there => {
+                image
+            }
             // Numbers go on rising; where the file is new, from the clock: those of a file that
             // went with a reboot were lower.
             other => Image {

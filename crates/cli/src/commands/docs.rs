@@ -13,6 +13,7 @@ type Page = (&'static str, &'static str, fn() -> Result<String, Failure>);
 
 const PAGES: &[Page] = &[
     ("cli", "cli.md", cli),
+    ("config", "config.md", config),
     ("exit-codes", "exit-codes.md", exit_codes),
     ("life", "life.md", life),
     #[cfg(feature = "schema")]
@@ -54,6 +55,10 @@ fn cli() -> Result<String, Failure> {
         ));
     }
     Ok(text)
+}
+
+fn config() -> Result<String, Failure> {
+    Ok(ward_config::reference::page())
 }
 
 fn exit_codes() -> Result<String, Failure> {

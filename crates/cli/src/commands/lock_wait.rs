@@ -247,10 +247,7 @@ impl Got {
             (ELEMENT, joined(&|it| it.elements.join(","))),
             (TOKEN, joined(&|it| it.token.to_string())),
             (DESCRIPTOR, numbers.join(",")),
-            (
-                HELD,
-                and_above(HELD, held.map(Held::badge)),
-            ),
+            (HELD, and_above(HELD, held.map(Held::badge))),
         ];
         #[cfg(feature = "etcd")]
         if let Some(kept) = &self.kept {

@@ -280,10 +280,14 @@ fn release(arguments: &ReleaseArgs) -> Result<ExitCode, Failure> {
 
 /// Tells the work to stop that holds it, and waits until it has.
 fn stop_work(directory: &Directory, arguments: &ReleaseArgs) -> Result<(), Failure> {
+    // Of a part, the list shows the whole.
+    let parts = format!("{}/", arguments.name);
+    let is_it = |it: &Record| it.name == arguments.name || it.name.starts_with(&parts);
     let holders = || -> Result<Vec<Record>, LockError> {
         let mut holders = directory.show(&arguments.name)?.holders;
         holders.retain(|it| {
-            !it.reserved && arguments.token.is_none_or(|token| Some(token) == it.token)
+            let meant = arguments.token.is_none_or(|token| Some(token) == it.token);
+            !it.reserved && is_it(it) && meant
         });
         Ok(holders)
     };

@@ -1,5 +1,6 @@
 //! A file per verb.
 
+mod check;
 #[cfg(feature = "etcd")]
 mod cluster;
 mod completions;
@@ -43,6 +44,7 @@ pub(crate) fn run(arguments: Ward) -> Result<ExitCode, Failure> {
         Verb::Flom(arguments) => Ok(flom(&arguments.arguments)),
         Verb::Lock(arguments) => lock::run(*arguments),
         Verb::Locks(arguments) => locks::run(&arguments),
+        Verb::Check(arguments) => check::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments),

@@ -21,6 +21,9 @@ pub(crate) const STOPPED: i32 = 123;
 pub(crate) const TIME_LIMIT: i32 = 124;
 pub(crate) const REFUSED: i32 = 125;
 
+/// Where it is kept what outlives the host's run.
+pub(crate) const DURABLE: &str = "locks/%durable";
+
 /// Longer than any test lasts.
 pub(crate) const LONG: &str = "50s";
 
@@ -78,6 +81,19 @@ pub(crate) fn await_queue(world: &World, lock: &str, wanted: (usize, usize)) -> 
         queue.is_ok_and(|queue| queue == wanted)
     })
     .with_context(|| format!("`{lock}`: not {wanted:?}, but {last}"))
+}
+
+/// What `ward locks --history` tells scripts of a lock.
+pub(crate) fn past(world: &World, lock: &str) -> anyhow::Result<Value> {
+    let words = ["locks", "--history", "--json", lock];
+    let answer = ask(world, &words).expect(0)?.json()?;
+    Ok(answer["locks"][0].clone())
+}
+
+/// `ward locks WORDS…`, and what it says.
+pub(crate) fn locks(world: &World, words: &[&str], code: i32) -> anyhow::Result<String> {
+    let answer = ask(world, &["locks"]).words(words).expect(code)?;
+    Ok(answer.out + &answer.err)
 }
 
 /// Nobody holds anything, or waits.

@@ -21,7 +21,7 @@ pub fn repr(text: &str, ascii: bool) -> String {
                 quoted.push(c);
             }
             ' '..='~' => quoted.push(c),
-            c if !ascii && !c.is_control() && !(c.is_whitespace() || is_hidden(c)) => {
+            c if !(ascii || c.is_control() || c.is_whitespace() || is_hidden(c)) => {
                 quoted.push(c);
             }
             c => match u32::from(c) {

@@ -107,6 +107,37 @@ def read(path):
     }
 
 
+def relax():
+    """Every directory and account is there, as it may be on the file's own host."""
+    from supervisor import options
+
+    look_up = options.name_to_uid
+
+    def user(name):
+        try:
+            return look_up(name)
+        except ValueError:
+            return None
+
+    def owner(text):
+        name, _, group = text.partition(":")
+        try:
+            gid = datatypes.name_to_gid(group) if group else -1
+        except ValueError:
+            gid = -1
+        uid = user(name)
+        return (-1 if uid is None else uid, gid)
+
+    options.name_to_uid = user
+    options.gid_for_uid = lambda uid: None
+    options.colon_separated_user_group = owner
+    for module in (options, datatypes):
+        module.existing_dirpath = module.existing_directory = os.path.expanduser
+
+
+if "relaxed" in sys.argv:
+    relax()
+
 for line in sys.stdin:
     try:
         answer = {"read": read(line.rstrip("\n"))}

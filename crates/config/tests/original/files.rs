@@ -69,7 +69,7 @@ pub(crate) fn place() -> Result<TempDir> {
 }
 
 /// What we make of a file, read in `place`.
-pub(crate) fn load(path: &Path, place: &Path) -> Loaded {
+pub(crate) fn load(path: &Path, place: &Path, elsewhere: bool) -> Loaded {
     let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let pairs = ENVIRONMENT
         .iter()
@@ -86,7 +86,7 @@ pub(crate) fn load(path: &Path, place: &Path) -> Loaded {
         temporary_directory: "/tmp".into(),
         accounts: Accounts::parse(&read("/etc/passwd"), &read("/etc/group")),
         uid: rustix::process::getuid().as_raw(),
-        elsewhere: std::env::var_os("WARD_ELSEWHERE").is_some(),
+        elsewhere,
     };
     load_configuration(&path.to_string_lossy(), &host, &Disk)
 }
@@ -271,3 +271,8 @@ pub(crate) const WRITTEN: &[&[u8]] = files![
     "[supervisord]\n[include]\nfiles=inc/b.conf\n[inet_http_server]\nport=1\nusername=%(here)s\npassword=1\n[DEFAULT]\nz=%(here)s\n",
     "[supervisord]\nidentifier=%%(here)s\n[include]\nfiles=inc/b.conf\n",
 ];
+
+/// Whether directories and users of real files need not be on this host.
+pub(crate) fn elsewhere() -> bool {
+    std::env::var_os("WARD_ELSEWHERE").is_some()
+}

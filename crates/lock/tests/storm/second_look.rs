@@ -1,11 +1,14 @@
 //! What was found when the first findings were mended, and what was mended wrongly.
 
 use std::fs;
+use std::future::Future as _;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, chown};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Barrier, Mutex, mpsc};
+use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use ward_lock::{Gives, LockError, Patience, Request, Wanted};
@@ -15,6 +18,7 @@ use ward_testkit::patience::wait_until;
 use ward_testkit::programs::{in_path, skipped};
 use ward_testkit::world::is_root;
 
+use super::kills::Chance;
 use super::place::Place;
 use super::{Result, users};
 
@@ -147,13 +151,15 @@ fn a_mode_that_goes_with_all_before_it_does_not_wait() -> Result {
 fn who_holds_knows_it() -> Result {
     const WAITERS: usize = 4;
     if in_path("strace").is_none() {
-        skipped("to be killed between two system calls", "there is no strace");
+        skipped(
+            "to be killed between two system calls",
+            "there is no strace",
+        );
         return Ok(());
     }
     let place = Place::new()?;
-    let slots = |take| -> Result<Request> {
-        Ok(Request::new(vec![Wanted::new("it")?.slots(take, 5)?]))
-    };
+    let slots =
+        |take| -> Result<Request> { Ok(Request::new(vec![Wanted::new("it")?.slots(take, 5)?])) };
     for _ in 0..2 {
         let held = place.locks.acquire(&slots(5)?, Patience::None, None)?;
         held[0].release();
@@ -194,6 +200,53 @@ fn who_holds_knows_it() -> Result {
     })
 }
 
+/// Futures that are dropped, at whatever moment: nothing of them is left, and nobody was inside with
+/// somebody else.
+#[test]
+fn what_nobody_waits_for_any_more_is_gone() -> Result {
+    let place = Place::new()?;
+    // Other tests have threads of their own.
+    let is_one = |task: &fs::DirEntry| {
+        fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == "ward-lock")
+    };
+    let is_any_left = || {
+        let tasks = fs::read_dir("/proc/self/task").into_iter().flatten();
+        tasks.flatten().any(|task| is_one(&task))
+    };
+    let inside = AtomicU32::new(0);
+    let mut chance = Chance::new(11);
+    for _ in 0..rounds() * 20 {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut all: Vec<_> = (0..3)
+            .map(|_| Some(Box::pin(place.locks.acquire_async(one()))))
+            .collect();
+        let until = Duration::from_micros(chance.below(800));
+        let since = Instant::now();
+        while since.elapsed() < until {
+            for slot in &mut all {
+                let Some(future) = slot else {
+                    continue;
+                };
+                if let Poll::Ready(got) = future.as_mut().poll(&mut context) {
+                    let guards = got?;
+                    ensure!(inside.fetch_add(1, Ordering::SeqCst) == 0, "two are inside");
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    drop(guards);
+                    *slot = None;
+                }
+            }
+        }
+    }
+    wait_until("their threads to end", || !is_any_left())?;
+    place.await_queue("it", (0, 0))?;
+    place.now("it")?.release();
+    Ok(())
+}
+
+fn one() -> Request {
+    Request::exclusive("it").expect("a name")
+}
+
 /// As the library sums up a queue, to put another boot's id into it.
 fn sum(generation: u64, bytes: &[u8]) -> u64 {
     let mix = |hash: u64, word: u64| {
@@ -223,9 +276,11 @@ fn who_does_not_know_the_boot_is_not_taken_for_one_of_another() -> Result {
     place.now("it")?.release();
     let file = place.open("it")?;
     for at in [4 << 10, 512 << 10] {
-        let mut image = vec![0; 160];
+        let mut image = vec![0; 24];
         file.read_exact_at(&mut image, at)?;
-        ensure!(image[16..24] == 160_u64.to_le_bytes(), "somebody is in it");
+        let length = u64::from_le_bytes(image[16..24].try_into()?);
+        image.resize(usize::try_from(length)?, 0);
+        file.read_exact_at(&mut image, at)?;
         image[32..48].fill(0x11);
         let generation = u64::from_le_bytes(image[8..16].try_into()?);
         let sum = sum(generation, &image[32..]);
@@ -241,7 +296,10 @@ fn who_does_not_know_the_boot_is_not_taken_for_one_of_another() -> Result {
     ensure!(worker.hear()? == "here");
     worker.expect("lock it", "held")?;
     let got = place.now("it");
-    ensure!(matches!(got, Err(LockError::Busy { .. })), "two are inside: {got:?}");
+    ensure!(
+        matches!(got, Err(LockError::Busy { .. })),
+        "two are inside: {got:?}"
+    );
     Ok(())
 }
 

@@ -1,0 +1,386 @@
+//! `ward check`: what is wrong with a configuration, and what it says.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use ward_config::Origins;
+use ward_config::diagnostics::{Diagnostic, Palette, Severity};
+use ward_config::host::{Accounts, Files, Host};
+use ward_config::load::{Configuration, Loaded, load};
+use ward_config::source::{Sources, Span};
+use ward_model::exit_code;
+use ward_model::signal::Signal;
+
+use crate::args::CheckArgs;
+use crate::failure::Failure;
+
+/// Reads the configuration and tells everything about it.
+pub(crate) fn run(arguments: &CheckArgs) -> Result<ExitCode, Failure> {
+    let path = match &arguments.configuration {
+        Some(path) => path.clone(),
+        None => search()?,
+    };
+    let path = path.to_string_lossy();
+    let loaded = load(&path, &host(arguments.elsewhere)?, &Disk);
+    let text = if arguments.json {
+        as_json(&loaded, arguments)?
+    } else {
+        as_text(&path, &loaded, arguments)?
+    };
+    // Who stops reading has read enough; the exit status says the rest.
+    let _ = io::stdout().write_all(text.as_bytes());
+    Ok(if is_fine(&loaded, arguments.strict) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit_code::USAGE)
+    })
+}
+
+fn is_fine(loaded: &Loaded, strict: bool) -> bool {
+    loaded.configuration.is_some() && (!strict || loaded.diagnostics.is_empty())
+}
+
+/// The first configuration in the places where the original looks, in its order.
+fn search() -> Result<PathBuf, Failure> {
+    let mut places = Vec::new();
+    if let Some(prefix) = std::env::current_exe().ok().as_deref().and_then(prefix) {
+        places.push(prefix.join("etc/supervisord.conf"));
+        places.push(prefix.join("supervisord.conf"));
+    }
+    places.extend(
+        [
+            "supervisord.conf",
+            "etc/supervisord.conf",
+            "/etc/supervisord.conf",
+            "/etc/supervisor/supervisord.conf",
+        ]
+        .map(PathBuf::from),
+    );
+    match places.iter().find(|place| place.exists()) {
+        Some(place) => Ok(place.clone()),
+        None => {
+            let places: Vec<_> = places.iter().map(|p| p.display().to_string()).collect();
+            Err(Failure::usage(
+                format!("there is no configuration at {}", places.join(", ")),
+                "name one with -c FILE",
+            ))
+        }
+    }
+}
+
+/// The directory above that of a program.
+fn prefix(program: &Path) -> Option<&Path> {
+    program.parent()?.parent()
+}
+
+/// The files of this host.
+struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.symlink_metadata().is_ok()
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    fn list(&self, directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
+    }
+}
+
+/// This host, as far as a configuration depends on it.
+fn host(elsewhere: bool) -> Result<Host, Failure> {
+    let directory = std::env::current_dir()
+        .map_err(|error| Failure::ours("the current directory is not known", &error))?;
+    // Without the file there are no accounts, and every name is told to be unknown.
+    let read = |file| fs::read(file).unwrap_or_default();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let environment = std::env::vars_os().map(|(name, value)| {
+        let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        (lossy(name), lossy(value))
+    });
+    Ok(Host {
+        environment: environment.collect(),
+        node_name: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+        current_directory: directory.to_string_lossy().into_owned(),
+        temporary_directory: std::env::temp_dir().to_string_lossy().into_owned(),
+        accounts: Accounts::parse(&text(read("/etc/passwd")), &text(read("/etc/group"))),
+        uid: rustix::process::getuid().as_raw(),
+        elsewhere,
+    })
+}
+
+fn as_text(path: &str, loaded: &Loaded, arguments: &CheckArgs) -> Result<String, Failure> {
+    let palette = if io::stdout().is_terminal() {
+        Palette::COLOURED
+    } else {
+        Palette::default()
+    };
+    let mut text = String::new();
+    for found in &loaded.diagnostics {
+        text.push_str(&found.render(&loaded.sources, palette));
+    }
+    if let Some(configuration) = loaded.configuration.as_ref().filter(|_| arguments.show) {
+        text.push_str(&shown(configuration, &loaded.sources)?);
+    }
+    let told = counted(&loaded.diagnostics);
+    let says = match &loaded.configuration {
+        Some(configuration) => summary(configuration),
+        None => "it cannot be used".to_owned(),
+    };
+    text.push_str(&format!("{path}: {says}; {told}\n"));
+    Ok(text)
+}
+
+fn counted(diagnostics: &[Diagnostic]) -> String {
+    let count = |severity| {
+        diagnostics
+            .iter()
+            .filter(|d| d.severity == severity)
+            .count()
+    };
+    match (count(Severity::Error), count(Severity::Warning)) {
+        (0, 0) => "nothing is wrong".to_owned(),
+        (0, warnings) => number(warnings, "warning"),
+        (errors, 0) => number(errors, "error"),
+        (errors, warnings) => {
+            format!(
+                "{}, {}",
+                number(errors, "error"),
+                number(warnings, "warning")
+            )
+        }
+    }
+}
+
+fn summary(configuration: &Configuration) -> String {
+    [
+        number(configuration.programs(), "program"),
+        match configuration.processes() {
+            1 => "1 process".to_owned(),
+            count => format!("{count} processes"),
+        },
+        number(configuration.groups.len(), "group"),
+        number(configuration.servers.len(), "server"),
+    ]
+    .join(", ")
+}
+
+fn number(count: usize, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{ending}")
+}
+
+fn as_json(loaded: &Loaded, arguments: &CheckArgs) -> Result<String, Failure> {
+    let sources = &loaded.sources;
+    let diagnostics = loaded.diagnostics.iter().map(|found| {
+        json!({
+            "severity": found.severity,
+            "file": sources.path(found.span),
+            "line": found.span.line,
+            "column": found.span.column,
+            "length": found.span.length,
+            "what": found.what,
+            "hint": found.hint,
+        })
+    });
+    let mut told = json!({
+        "ok": is_fine(loaded, arguments.strict),
+        "diagnostics": diagnostics.collect::<Vec<_>>(),
+    });
+    if let Some(configuration) = &loaded.configuration {
+        told["files"] = json!(configuration.files);
+        told["programs"] = json!(configuration.programs());
+        told["processes"] = json!(configuration.processes());
+        told["groups"] = json!(configuration.groups.len());
+        told["servers"] = json!(configuration.servers.len());
+        if arguments.show {
+            told["configuration"] = traced(configuration, sources)?;
+        }
+    }
+    let mut text = serde_json::to_string_pretty(&told)
+        .map_err(|error| Failure::ours("cannot write JSON", &error))?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// A section's values, with where each was given under `from`.
+fn with_places(
+    section: &impl Serialize,
+    origins: &Origins,
+    sources: &Sources,
+) -> Result<Value, Failure> {
+    let mut value = to_json(section)?;
+    let places = origins
+        .iter()
+        .map(|(key, span)| ((*key).to_owned(), json!(sources.place(*span))));
+    value["from"] = Value::Object(places.collect());
+    Ok(value)
+}
+
+fn to_json(value: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::ours("cannot write JSON", &error))
+}
+
+/// The whole configuration with the places of all values.
+fn traced(configuration: &Configuration, sources: &Sources) -> Result<Value, Failure> {
+    let mut value = to_json(configuration)?;
+    let main = &configuration.supervisord;
+    value["supervisord"] = with_places(main, &main.origins, sources)?;
+    for (index, server) in configuration.servers.iter().enumerate() {
+        value["servers"][index] = with_places(server, &server.origins, sources)?;
+    }
+    if let Some(client) = &configuration.supervisorctl {
+        value["supervisorctl"] = with_places(client, &client.origins, sources)?;
+    }
+    for (g, group) in configuration.groups.iter().enumerate() {
+        for (p, process) in group.processes.iter().enumerate() {
+            value["groups"][g]["processes"][p] = with_places(process, &process.origins, sources)?;
+        }
+    }
+    Ok(value)
+}
+
+/// The same for people: a paragraph for each section and process.
+fn shown(configuration: &Configuration, sources: &Sources) -> Result<String, Failure> {
+    let mut text = String::new();
+    let main = &configuration.supervisord;
+    paragraph(
+        "supervisord",
+        main.span,
+        &to_json(main)?,
+        &main.origins,
+        sources,
+        &mut text,
+    );
+    for server in &configuration.servers {
+        paragraph(
+            &server.section,
+            server.span,
+            &to_json(server)?,
+            &server.origins,
+            sources,
+            &mut text,
+        );
+    }
+    if let Some(client) = &configuration.supervisorctl {
+        paragraph(
+            "supervisorctl",
+            client.span,
+            &to_json(client)?,
+            &client.origins,
+            sources,
+            &mut text,
+        );
+    }
+    for group in &configuration.groups {
+        for process in &group.processes {
+            let title = format!("process {}:{}", group.name, process.name);
+            paragraph(
+                &title,
+                process.span,
+                &to_json(process)?,
+                &process.origins,
+                sources,
+                &mut text,
+            );
+        }
+    }
+    Ok(text)
+}
+
+fn paragraph(
+    title: &str,
+    span: Span,
+    value: &Value,
+    origins: &Origins,
+    sources: &Sources,
+    text: &mut String,
+) {
+    text.push_str(&format!("{} ({})\n", printable(title), sources.place(span)));
+    let mut lines = Vec::new();
+    flatten("", value, &mut lines);
+    for (key, value) in lines {
+        let place = origins
+            .get(key.as_str())
+            .map_or_else(|| "default".to_owned(), |span| sources.place(*span));
+        text.push_str(&format!("  {key} = {value}  ({place})\n"));
+    }
+    text.push('\n');
+}
+
+/// The keys as they are written in a file, each with its value in one line.
+fn flatten(prefix: &str, value: &Value, lines: &mut Vec<(String, String)>) {
+    // What the section's own name says is told by the title.
+    const TOLD: &[&str] = &["name", "program", "kind", "number", "section", "server"];
+    let Value::Object(map) = value else {
+        return;
+    };
+    for (key, value) in map {
+        if prefix.is_empty() && TOLD.contains(&key.as_str()) {
+            continue;
+        }
+        match (key.as_str(), value) {
+            ("stdout" | "stderr", inner) => flatten(&format!("{key}_"), inner, lines),
+            ("user", Value::Object(user)) => lines.push(("user".into(), plain(&user["name"]))),
+            ("umask" | "chmod", Value::Number(mode)) => {
+                let mode = mode.as_i64().unwrap_or_default();
+                lines.push((key.clone(), format!("{mode:04o}")));
+            }
+            ("stopsignal", Value::Number(signal)) => {
+                let signal = signal.as_i64().and_then(|n| i32::try_from(n).ok());
+                let signal = signal.and_then(Signal::from_number);
+                lines.extend(signal.map(|signal| (key.clone(), signal.to_string())));
+            }
+            ("credentials", Value::Object(inner)) => {
+                for (key, value) in inner {
+                    lines.push((key.clone(), plain(value)));
+                }
+            }
+            (_, Value::Null) => {}
+            (_, value) => lines.push((format!("{prefix}{key}"), plain(value))),
+        }
+    }
+}
+
+/// In one line, and without what a terminal would obey.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => printable(text),
+        Value::Array(parts) => parts.iter().map(plain).collect::<Vec<_>>().join(","),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect::<Vec<_>>()
+            .join(","),
+        other => other.to_string(),
+    }
+}
