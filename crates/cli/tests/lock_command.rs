@@ -21,13 +21,13 @@ use ward_testkit::world::{Who, World};
 
 use queues::{
     BUSY, LONG, REFUSED, Result, STOPPED, TIME_LIMIT, all_is_free, ask, await_queue, holder, just,
-    open, queue, said, say, shell, shown, sign, signed, until, waiter, ward, words_said,
+    open, queue, said, say, shell, shown, sign, signed, until, waiter, ward, words_said, work,
 };
 
 #[test]
 fn whoever_holds_it_too_long_is_stopped() -> Result {
     let world = world!()?;
-    let long = ask(&world, &["lock", "it", "--max-hold", "2s"])
+    let long = ask(&world, &["lock", "it", "--max-hold", "4s"])
         .hostile(&["linger"])
         .start()?;
     await_queue(&world, "it", (1, 0))?;
@@ -37,8 +37,8 @@ fn whoever_holds_it_too_long_is_stopped() -> Result {
         let at = answer.err.find(words);
         at.with_context(|| format!("no `{words}`: {answer:#?}"))
     };
-    let warned = at("has held the lock for 1.5s; it will be stopped after 2s")?;
-    ensure!(warned < at("has run for 2s: stopping it")?, "{answer:#?}");
+    let warned = at("has held the lock for 3s; it will be stopped after 4s")?;
+    ensure!(warned < at("has run for 4s: stopping it")?, "{answer:#?}");
     let in_time = next.answer()?.expect(0)?;
     ensure!(!in_time.err.contains("has held"), "{in_time:#?}");
     nobody_is_left(&world)?;
@@ -498,9 +498,9 @@ fn rings_of_waits() -> Result {
             asked.push(ask(&world, &["lock", name]).sh(&script).start()?);
             await_queue(&world, name, (1, 0))?;
         }
-        let fronts: Vec<String> = names
+        let commands: Vec<String> = names
             .iter()
-            .map(|name| Ok(shown(&world, name)?["holders"][0]["work"][0].to_string()))
+            .map(|name| work(&world, name))
             .collect::<anyhow::Result<_>>()?;
         open(&world, "all")?;
         let mut refused = Vec::new();
@@ -515,12 +515,12 @@ fn rings_of_waits() -> Result {
         let [told] = &refused[..] else {
             anyhow::bail!("not one: {refused:#?}");
         };
-        for (name, front) in names.iter().zip(&fronts) {
+        for (name, command) in names.iter().zip(&commands) {
             ensure!(
                 told.contains(&format!("holds `{name}`"))
                     && told.contains(&format!("waits for `{name}`"))
-                    && told.contains(front),
-                "{name}, {front}: {told}"
+                    && told.contains(command),
+                "{name}, {command}: {told}"
             );
         }
         ensure!(

@@ -16,7 +16,7 @@ use ward_testkit::world;
 
 use queues::{
     BUSY, Result, all_is_free, ask, await_queue, guardian, holder, just, locks, open, past, shell,
-    shown, sign, signed, until, waiter, ward,
+    shown, sign, signed, until, waiter, ward, work,
 };
 
 #[test]
@@ -39,6 +39,7 @@ fn the_list_for_people() -> Result {
         .start()?;
     await_queue(&world, "site", (1, 0))?;
     all.push(built);
+    let commands = [work(&world, "lic")?, work(&world, "site")?];
     let text = locks(&world, &[], 0)?;
     let user = shown(&world, "site")?["holders"][0]["user"].clone();
     let user = user.as_str().context("no user")?;
@@ -61,12 +62,9 @@ fn the_list_for_people() -> Result {
         ensure!(text.starts_with(&format!("{name}: ")), "{text}");
     }
     // Who is named is the work.
-    for (name, at) in [("lic", 3), ("site", 7)] {
-        let work = shown(&world, name)?["holders"][0]["work"][0].to_string();
-        ensure!(
-            text.contains(&format!("  {work} ({user}, `")),
-            "{work}: {text}"
-        );
+    for (name, at, command) in [("lic", 3, &commands[0]), ("site", 7, &commands[1])] {
+        let who = format!("  {command} ({user}, `");
+        ensure!(text.contains(&who), "no {who:?} in\n{text}");
         assert_eq!(shown(&world, name)?["holders"][0]["pid"], all[at].pid());
     }
     let some = locks(&world, &["port", "lic", "nobody"], 0)?;
@@ -234,6 +232,7 @@ fn who_held_it() -> Result {
         ))
         .start()?;
     let leader = signed(&world, "leader")?;
+    assert_eq!(work(&world, "it")?, leader.pid.to_string());
     let guardian = guardian(&killed)?;
     killed.signal(Signal::KILL)?;
     world.signal(guardian.pid, Signal::KILL);

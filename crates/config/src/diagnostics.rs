@@ -3,7 +3,7 @@
 //! Every finding has a place, says what and why, and, where there is something to do, a hint.
 //! The reader collects all of them; nothing here stops at the first.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -19,8 +19,8 @@ pub enum Severity {
     Warning,
 }
 
-/// One finding. Ordered by place.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     /// Where.
     pub span: Span,
@@ -36,7 +36,7 @@ pub struct Diagnostic {
 /// Everything that was found. The same finding is made once for each process of a program, and
 /// kept once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Diagnostics(BTreeSet<Diagnostic>);
+pub struct Diagnostics(BTreeMap<(Span, Severity, String), Option<String>>);
 
 impl Diagnostics {
     /// Adds an error.
@@ -50,23 +50,18 @@ impl Diagnostics {
     }
 
     fn add(&mut self, severity: Severity, span: Span, what: String, hint: Option<String>) {
-        self.0.insert(Diagnostic {
-            span,
-            severity,
-            what,
-            hint,
-        });
+        self.0.entry((span, severity, what)).or_insert(hint);
     }
 
     /// Adds all of `others`, as warnings where `only_warn`.
     pub(crate) fn extend(&mut self, others: Self, only_warn: bool) {
-        for d in others.0 {
+        for ((span, severity, what), hint) in others.0 {
             let severity = if only_warn {
                 Severity::Warning
             } else {
-                d.severity
+                severity
             };
-            self.add(severity, d.span, d.what, d.hint);
+            self.add(severity, span, what, hint);
         }
     }
 
@@ -83,13 +78,21 @@ impl Diagnostics {
     }
 
     fn count(&self, severity: Severity) -> usize {
-        self.0.iter().filter(|d| d.severity == severity).count()
+        self.0.keys().filter(|(_, s, _)| *s == severity).count()
     }
 
     /// Every finding, by place.
     #[must_use]
     pub fn sorted(self) -> Vec<Diagnostic> {
-        self.0.into_iter().collect()
+        self.0
+            .into_iter()
+            .map(|((span, severity, what), hint)| Diagnostic {
+                span,
+                severity,
+                what,
+                hint,
+            })
+            .collect()
     }
 }
 
@@ -208,7 +211,7 @@ mod tests {
         };
         let mut found = Diagnostics::default();
         found.error(span, "`ten` is no integer", Some("write digits".into()));
-        found.error(span, "`ten` is no integer", Some("write digits".into()));
+        found.error(span, "`ten` is no integer", None);
         let found = found.sorted();
         assert_eq!(found.len(), 1);
         assert_eq!(

@@ -422,7 +422,7 @@ pub(crate) mod tests {
         let loaded = loaded(
             "[supervisord]\n[program:a]\ncommand=a\npriority=5\n[program:b]\ncommand=b\n[group:g]\nprograms=b\npriority=1\n[eventlistener:l]\ncommand=l\nevents=tick_5,PROCESS_STATE\n[fcgi-program:f]\ncommand=f\nsocket=unix:///run/%(program_name)s.sock\nuser=www-data\n",
         );
-        let configuration = loaded.configuration.clone().unwrap();
+        let configuration = loaded.configuration.unwrap();
         let told: Vec<_> = configuration
             .groups
             .iter()

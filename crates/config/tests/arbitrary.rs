@@ -24,7 +24,7 @@ impl Files for Two {
     }
 
     fn is_directory(&self, path: &Path) -> bool {
-        path.to_string_lossy().len() % 2 == 0
+        path.to_string_lossy().len().is_multiple_of(2)
     }
 
     fn list(&self, _: &Path) -> Vec<String> {
@@ -127,6 +127,8 @@ fn piece() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn any_text(text in "(?s).{0,400}") {
         read(text.as_bytes(), text.as_bytes())?;

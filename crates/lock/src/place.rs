@@ -81,6 +81,13 @@ impl Directory {
                 .ok_or(LockError::NoPlace)?
                 .join("locks"),
         };
+        // Where there is no runtime directory both are in the state directory, and the files of both
+        // are called as their locks.
+        let durable = if durable == path {
+            path.join(DURABLE)
+        } else {
+            durable
+        };
         let directory = Self { path, durable };
         directory.check()?;
         Ok(directory)

@@ -24,7 +24,7 @@ const LEASE: &str = "5s";
 const LEASE_TIME: Duration = Duration::from_secs(5);
 
 /// So many stories at a time: each mostly waits for a lease to run out.
-const AT_A_TIME: usize = 8;
+const AT_A_TIME: usize = 12;
 
 /// Somebody at work, and somebody on another host who waits for his lock.
 pub(crate) struct Two<'p> {

@@ -78,10 +78,13 @@ fn a_round(members: &Members, lost: Lost, moment: Duration, containment: &str) -
     ensure!(spared.code() == 0, "another one failed: {all}");
     let allowed: &[i32] = match lost {
         Lost::Front | Lost::Both | Lost::Waiter => &[0, KILLED],
-        Lost::Guardian => &[0],
+        Lost::Guardian => &[0, REFUSED],
         Lost::Renewer => &[0, REFUSED, LOST],
     };
     ensure!(allowed.contains(&hit.code()), "{all}");
+    // Whoever says that it could not be done has not begun it.
+    let began = place.said().contains("enter first");
+    ensure!(hit.code() != REFUSED || !began, "{all}");
     place.settles(members).with_context(|| all.clone())
 }
 

@@ -99,8 +99,11 @@ fn members_hang_under_load() -> Result {
     let place = Place::new(&members)?;
     let program = place.world.ward_program().display();
     let work = alone(&place, "$$", Seen::Tree, "");
+    // Where there is no leader for long, who comes just then is told so, and comes again.
     let script = format!(
-        "for n in $(seq {EACH}); do {program} lock it {} {} -- /bin/sh -c '{work}' {} || exit; done",
+        "for n in $(seq {EACH}); do
+        until {program} lock it {} {} -- /bin/sh -c '{work}' {}; do [ $? = {REFUSED} ] || exit 9; done
+        done",
         place.cluster().join(" "),
         LEASE.join(" "),
         place.world.mark()

@@ -159,8 +159,14 @@ fn settings_that_do_not_go_together() -> Result {
             &["--etcd-user", "bob", "--etcd-password-file", "/nowhere"],
             "/nowhere",
         ),
-        (&["--etcd-cacert", "/nowhere"], "/nowhere"),
-        (&["--etcd-cacert", &secret], "there is no certificate in"),
+        (
+            &["--etcd", "https://a:1", "--etcd-cacert", "/nowhere"],
+            "/nowhere",
+        ),
+        (
+            &["--etcd", "https://a:1", "--etcd-cacert", &secret],
+            "there is no certificate in",
+        ),
         (&["--etcd-cert", &secret], "no key is named"),
         (&["--etcd-key", &secret], "no certificate is named"),
         (&["--lease", "4900ms"], "--lease is too short"),

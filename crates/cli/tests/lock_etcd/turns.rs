@@ -282,36 +282,32 @@ fn a_waiter_that_is_stopped_keeps_its_place() -> Result {
     place.settles(&members)
 }
 
-/// Others come by all the time while somebody who waits stands still: whatever he was told meanwhile,
+/// Others go, one after the other, while somebody who waits stands still: whatever he was told meanwhile,
 /// he hears that it is his turn.
 #[test]
 fn who_hears_much_hears_of_his_turn() -> Result {
-    /// More than a socket holds that nobody reads from.
-    const STREAMS: usize = 3;
-    const EACH: usize = 130;
+    /// What is told of them is more than a socket holds that nobody reads from.
+    const OTHERS: usize = 40;
     let Some(members) = Members::start(1)? else {
         return Ok(());
     };
     let place = Place::new(&members)?;
     let (here, there) = (Host::new("here"), Host::new("there"));
-    let first = place.holder(&here, "it", &["--shared"])?;
+    let why = "\"".repeat(300);
+    let others: Vec<Asked> = (0..OTHERS)
+        .map(|number| {
+            let script = place.until(&format!("gate{number}"));
+            let options = ["--shared", "--why", &why];
+            place.lock(&here, "it", &options).sh(&script).start()
+        })
+        .collect::<Result<_>>()?;
+    place.await_queue("it", (OTHERS, 0))?;
     let stopped = place.waiter(&there, "it", &[], "entered")?;
     stopped.signal(Signal::STOP)?;
-    // Whoever of them goes was in its way, and the next one is there already.
-    let stream = format!(
-        "for n in $(seq {EACH}); do {} lock it {} --shared --first-fit -- true || exit; done",
-        place.world.ward_program().display(),
-        place.cluster().join(" "),
-    );
-    let streams: Vec<Asked> = Host::several(STREAMS)
-        .iter()
-        .map(|host| place.ask(host, &["run"]).sh(&stream).start())
-        .collect::<Result<_>>()?;
-    for one in streams {
-        one.answer()?.expect(0)?;
+    for (number, other) in others.into_iter().enumerate() {
+        place.open(&format!("gate{number}"))?;
+        other.answer()?.expect(0)?;
     }
-    place.open("gate")?;
-    first.answer()?.expect(0)?;
     place.await_queue("it", (1, 0))?;
     stopped.signal(Signal::CONT)?;
     stopped.answer()?.expect(0)?;

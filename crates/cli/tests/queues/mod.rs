@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use ward_testkit::daemons::{Ask, Asked, Member};
-use ward_testkit::patience::wait_until;
+use ward_testkit::patience::{wait_for, wait_until};
 use ward_testkit::processes::children;
 use ward_testkit::run::text;
 use ward_testkit::world::World;
@@ -94,6 +94,14 @@ pub(crate) fn past(world: &World, lock: &str) -> anyhow::Result<Value> {
 pub(crate) fn locks(world: &World, words: &[&str], code: i32) -> anyhow::Result<String> {
     let answer = ask(world, &["locks"]).words(words).expect(code)?;
     Ok(answer.out + &answer.err)
+}
+
+/// The number of the command that holds a lock, once it is written down.
+pub(crate) fn work(world: &World, lock: &str) -> anyhow::Result<String> {
+    wait_for("the command's number", || {
+        let work = &shown(world, lock).ok()?["holders"][0]["work"][0];
+        work.is_number().then(|| work.to_string())
+    })
 }
 
 /// Nobody holds anything, or waits.
@@ -188,12 +196,9 @@ pub(crate) fn waiter(
 
 /// The guardian of a front.
 pub(crate) fn guardian(front: &Asked) -> anyhow::Result<Member> {
-    let mut found = None;
-    wait_until("a guardian", || {
-        let children = children(front.pid());
-        let guardian = children.into_iter().find(|child| child.is_wards_own());
-        found = guardian.and_then(|child| Member::now(child.pid).ok());
-        found.is_some()
-    })?;
-    found.context("no guardian")
+    wait_for("a guardian", || {
+        let mut children = children(front.pid()).into_iter();
+        let guardian = children.find(|child| child.is_wards_own())?;
+        Member::now(guardian.pid).ok()
+    })
 }

@@ -257,7 +257,7 @@ fn section(kind: &SectionKind, oddity: usize, dice: &mut Dice, text: &mut String
             "events" => {
                 value = dice
                     .pick(&["EVENT", "tick_5,PROCESS_STATE", " process_log "])
-                    .into()
+                    .into();
             }
             "result_handler" => value = "supervisor.dispatchers:default_handler".into(),
             "buffer_size" if value.starts_with('0') && !odd => value = "5".into(),

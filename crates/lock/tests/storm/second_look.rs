@@ -303,6 +303,46 @@ fn who_does_not_know_the_boot_is_not_taken_for_one_of_another() -> Result {
     Ok(())
 }
 
+/// A user of a service or a container, who has a home and no runtime directory: his locks and what they
+/// must not forget are not in one another's way.
+#[test]
+fn who_has_no_runtime_directory_has_numbers() -> Result {
+    const UID: u32 = 54_004;
+    let Some(place) = users::shared()? else {
+        return Ok(());
+    };
+    if fs::exists(format!("/run/user/{UID}"))? {
+        skipped("a user without a runtime directory", "he has one");
+        return Ok(());
+    }
+    let home = place.path("home");
+    fs::create_dir(&home)?;
+    chown(&home, Some(UID), Some(UID))?;
+    for expected in ["1", "2"] {
+        let mut command = Command::new("setpriv");
+        command
+            .args([format!("--reuid={UID}"), format!("--regid={UID}")])
+            .arg("--clear-groups")
+            .arg(place.program_for_all()?)
+            .env("HOME", &home)
+            .env("WARD_TEST_USUAL", "1");
+        for variable in [
+            "XDG_RUNTIME_DIR",
+            "XDG_STATE_HOME",
+            "WARD_LOCK_DIR",
+            "WARD_STATE_DIR",
+        ] {
+            command.env_remove(variable);
+        }
+        let mut worker = place.worker_through(command)?;
+        ensure!(worker.hear()? == "here");
+        let said = worker.expect("number builds", "held")?;
+        ensure!(said.ends_with(&format!(" {expected}")), "{said}");
+        worker.expect("commit", "committed")?;
+    }
+    Ok(())
+}
+
 /// Times run ahead of a clock that was set back by one unit a unit, and not by one a second.
 #[test]
 fn times_do_not_run_away() -> Result {
