@@ -264,7 +264,7 @@ fn several_are_held_all_or_none() {
     place.now(&one("a")).expect("free").release();
     place.now(&one("c")).expect("free").release();
     // While it waits for b, it holds neither a nor c, but is before others in their queues.
-    let waits = place.wait(three.clone());
+    let waits = place.wait(three);
     assert!(place.now(&one("a")).is_err());
     b.release();
     let held = waits.join().expect("ended").expect("granted");
