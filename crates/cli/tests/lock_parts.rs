@@ -6,6 +6,7 @@
 mod queues;
 
 use anyhow::{Context as _, ensure};
+use ward_testkit::patience::wait_until;
 use ward_testkit::world;
 
 use queues::{
@@ -61,7 +62,8 @@ fn other_parts_are_left_in_peace() -> Result {
         .words(["--cancel-running", "--grace", LONG])
         .sh(&say(&world, "replaced"))
         .answer()?;
-    ensure!(x.is_over() && !y.is_over(), "{replacing:#?}");
+    wait_until("it to be stopped", || x.is_over())?;
+    ensure!(!y.is_over(), "{replacing:#?}");
     skipped.answer()?.expect(BUSY)?;
     x.answer()?.expect(STOPPED)?;
     assert_eq!(queue(&world, "db")?, (1, 1), "{replacing:#?}");

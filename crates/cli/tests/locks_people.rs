@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use ward_testkit::daemons::{Asked, nobody_is_left};
 use ward_testkit::patience::wait_until;
+use ward_testkit::processes::look;
 use ward_testkit::run::text;
 use ward_testkit::world;
 
@@ -233,10 +234,16 @@ fn who_held_it() -> Result {
         .start()?;
     let leader = signed(&world, "leader")?;
     assert_eq!(work(&world, "it")?, leader.pid.to_string());
+    // Who stands still cannot give it back when the other one is gone.
     let guardian = guardian(&killed)?;
+    world.signal(guardian.pid, Signal::STOP);
+    wait_until("it to stand still", || {
+        look(guardian.pid).is_some_and(|seen| seen.state == 'T')
+    })?;
     killed.signal(Signal::KILL)?;
-    world.signal(guardian.pid, Signal::KILL);
-    world.signal(leader.pid, Signal::KILL);
+    for member in [guardian, leader] {
+        world.signal(member.pid, Signal::KILL);
+    }
     killed.answer()?.expect(128 + 9)?;
     await_queue(&world, "it", (0, 0))?;
     let robbed = holder(&world, "it", &[], "robbed")?;

@@ -14,7 +14,9 @@ use rustix::process::WaitOptions;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ward_model::signal::Signal;
+use ward_model::wire::MAX_MESSAGE;
 use ward_sys::Pid;
+use ward_sys::contain::process::Process;
 use ward_sys::contain::subreaper;
 use ward_sys::fork::{self, Side, fork_single_threaded};
 use ward_sys::signals;
@@ -39,6 +41,8 @@ struct Free {
 pub struct Renewer {
     line: Line,
     pid: Pid,
+    /// It, for those whose child it is not.
+    process: Option<Process>,
 }
 
 /// The renewing process's end of the line.
@@ -62,10 +66,16 @@ pub enum News {
 }
 
 impl Work {
-    /// Says something to whoever waits for the locks.
-    pub fn say<T: Serialize>(&self, message: &T) {
-        // Who is gone need not hear it.
-        let _ = self.line.say(message);
+    /// Says something to whoever waits for the locks. False if he is gone, or has not heard yet what
+    /// was said before, and there is no room for more.
+    pub fn say<T: Serialize>(&self, message: &T) -> bool {
+        self.line.say(message)
+    }
+
+    /// Whether it is not too long to be said.
+    #[must_use]
+    pub fn can_say<T: Serialize>(message: &T) -> bool {
+        serde_json::to_vec(message).is_ok_and(|packet| packet.len() <= MAX_MESSAGE)
     }
 
     /// A descriptor that is readable when the run has said something, or is gone.
@@ -111,7 +121,7 @@ impl Renewer {
     pub fn start(theirs: &[BorrowedFd<'_>], work: impl FnOnce(&Work)) -> io::Result<Self> {
         let (line, far_end) = Line::pair()?;
         match fork_single_threaded()? {
-            Side::Parent(pid) => Ok(Self { line, pid }),
+            Side::Parent(pid) => Ok(Self::of(line, pid)),
             Side::Child => {
                 drop(line);
                 // It leads no group, being a child.
@@ -130,6 +140,12 @@ impl Renewer {
         }
     }
 
+    /// To be called as long as it is our child, and not reaped.
+    fn of(line: Line, pid: Pid) -> Self {
+        let process = Process::hold(pid.as_raw_nonzero().get());
+        Self { line, pid, process }
+    }
+
     /// Waits for what it says next; none once it is gone.
     #[must_use]
     pub fn hear<T: DeserializeOwned>(&self) -> Option<T> {
@@ -145,6 +161,10 @@ impl Renewer {
     /// Says that the work needs the locks no longer.
     pub(crate) fn tell_free(&self, succeeded: bool) {
         let _ = self.line.say(&Free { succeeded });
+        // One that somebody has stopped would never hear of it, nor end.
+        if let Some(process) = &self.process {
+            let _ = process.signal(Signal::CONT.number());
+        }
     }
 
     /// An end for [`Renewer::await_end`], as the run takes this one.
@@ -153,8 +173,7 @@ impl Renewer {
     /// When no descriptor can be had.
     pub fn another(&self) -> io::Result<Self> {
         let line = Line::from_fd(self.line.as_fd().try_clone_to_owned()?);
-        let pid = self.pid;
-        Ok(Self { line, pid })
+        Ok(Self::of(line, self.pid))
     }
 
     /// Waits until the locks have been given back, and 5 s at most: whoever asks next should find them

@@ -40,6 +40,9 @@ const BEATS: u32 = 6;
 /// The cluster tells what changes; should it ever not, we look.
 const LOOK: Duration = Duration::from_secs(30);
 
+/// Who waits and cannot reach the cluster tries again after this, as long as his lease lasts.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// The locks of a cluster.
 #[derive(Debug)]
 pub struct Hosts {
@@ -71,8 +74,14 @@ enum Step {
         keys: Vec<Vec<u8>>,
         revision: u64,
     },
-    /// The next time to be given comes only then.
-    Later(Duration),
+    /// The next time to be given with this one comes only then; and if our key changes, we have been
+    /// sent away.
+    Later {
+        at: usize,
+        key: Vec<u8>,
+        revision: u64,
+        time: Duration,
+    },
     /// Somebody was quicker: look again.
     Again,
     /// Nobody uses it, and we are not to be the first.
@@ -151,33 +160,41 @@ impl Hosts {
         {
             return Ok(held);
         }
-        let mut stamp_waited = false;
+        let mut stamp_due: Option<Duration> = None;
         let mut came = false;
         loop {
             self.keep(lease)?;
-            let (revision, read) = self.read(&seats, came, request, lease)?;
-            let lines = match read {
-                Came::Here(lines) => lines,
-                Came::Absent(at) if over(deadline) => {
-                    return Err(LockError::Absent {
-                        name: seats[at].wanted.name().to_owned(),
-                    });
-                }
-                Came::Absent(at) => {
-                    let step = Step::Absent { at, revision };
-                    self.watch(&seats, &step, lease, deadline)?;
+            let stamp_waited = stamp_due.is_some_and(|due| since_boot() >= due);
+            let looked = self.look(request, &seats, &mut came, lease, stamp_waited);
+            let (step, lines) = match looked {
+                Ok(looked) => looked,
+                // We are in the queue as long as the lease lasts.
+                Err(error)
+                    if came
+                        && may_pass(&error)
+                        && lease.left() > lease.ttl / BEATS
+                        && !over(deadline) =>
+                {
+                    std::thread::sleep(AGAIN);
                     continue;
                 }
+                Err(error) => return Err(error),
             };
-            came = true;
-            let step = self.attempt(request, &seats, &lines, revision, lease, stamp_waited)?;
+            let name = |at: usize| seats[at].wanted.name().to_owned();
             match &step {
                 Step::Granted(held) => return Ok(held.clone()),
                 Step::Again => continue,
-                Step::Later(time) => {
-                    stamp_waited = true;
-                    std::thread::sleep(*time);
-                    continue;
+                Step::Absent { at, .. } if over(deadline) => {
+                    return Err(LockError::Absent { name: name(*at) });
+                }
+                Step::Later { at, .. } if over(deadline) => {
+                    return Err(LockError::Busy {
+                        name: name(*at),
+                        holders: Vec::new(),
+                    });
+                }
+                Step::Later { time, .. } => {
+                    stamp_due.get_or_insert(since_boot() + *time);
                 }
                 Step::Absent { .. } => {}
                 Step::Blocked { at, .. } => {
@@ -196,6 +213,25 @@ impl Hosts {
             }
             self.watch(&seats, &step, lease, deadline)?;
         }
+    }
+
+    /// Reads the queues, and takes the locks if they can be had.
+    fn look(
+        &mut self,
+        request: &Request,
+        seats: &[Seat<'_>],
+        came: &mut bool,
+        lease: &Lease,
+        stamp_waited: bool,
+    ) -> Result<(Step, Vec<Line>), LockError> {
+        let (revision, read) = self.read(seats, *came, request, lease)?;
+        let lines = match read {
+            Came::Here(lines) => lines,
+            Came::Absent(at) => return Ok((Step::Absent { at, revision }, Vec::new())),
+        };
+        *came = true;
+        let step = self.attempt(request, seats, &lines, revision, lease, stamp_waited)?;
+        Ok((step, lines))
     }
 
     fn seats<'a>(&self, request: &'a Request, lease: &Lease) -> Result<Vec<Seat<'a>>, LockError> {
@@ -411,7 +447,14 @@ impl Hosts {
             }
             let (has, kept) = match given(seat, line, ticket, revision, stamp_waited)? {
                 Gift::Of(has, kept) => (has, kept),
-                Gift::Later(time) => return Ok(Step::Later(time)),
+                Gift::Later(time) => {
+                    return Ok(Step::Later {
+                        at,
+                        key: seat.key.clone().into_bytes(),
+                        revision,
+                        time,
+                    });
+                }
             };
             let mut post = post.clone();
             post.record.standing = Standing::Holding;
@@ -453,21 +496,27 @@ impl Hosts {
         lease: &mut Lease,
         deadline: Option<Instant>,
     ) -> Result<(), LockError> {
-        let (at, keys, revision) = match step {
-            Step::Blocked { at, keys, revision } => (*at, keys.as_slice(), *revision),
-            Step::Absent { at, revision } => (*at, [].as_slice(), *revision),
-            Step::Granted(_) | Step::Later(_) | Step::Again => return Ok(()),
+        let (at, keys, revision, limit) = match step {
+            Step::Blocked { at, keys, revision } => (*at, keys.as_slice(), *revision, LOOK),
+            Step::Absent { at, revision } => (*at, [].as_slice(), *revision, LOOK),
+            Step::Later {
+                at,
+                key,
+                revision,
+                time,
+            } => (*at, std::slice::from_ref(key), *revision, LOOK.min(*time)),
+            Step::Granted(_) | Step::Again => return Ok(()),
         };
         let mut watch = self
             .cluster
             .watch(Keys::prefix(&seats[at].queue), revision + 1);
-        let look_again = since_boot() + LOOK;
+        let look_again = since_boot() + limit;
         loop {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) || since_boot() >= look_again {
                 return Ok(());
             }
-            let beat = since_boot() + lease.ttl / BEATS;
+            let beat = look_again.min(since_boot() + lease.ttl / BEATS);
             let until = left.map_or(beat, |left| beat.min(since_boot() + left));
             match watch.next(&mut self.cluster, Some(until)) {
                 Ok(Seen::Events { events, .. }) => {
@@ -622,6 +671,14 @@ fn is_final(error: &EtcdError) -> bool {
         error,
         EtcdError::LeaseGone { .. } | EtcdError::Settings { .. }
     )
+}
+
+/// Whether the cluster may only not be reached just now.
+fn may_pass(error: &LockError) -> bool {
+    let LockError::Cluster { source, .. } = error else {
+        return false;
+    };
+    matches!(source.downcast_ref(), Some(EtcdError::Unreachable { .. }))
 }
 
 /// Tickets of this lock that are held above us.

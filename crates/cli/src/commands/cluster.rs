@@ -10,7 +10,7 @@ use ward_engine::locks::LeaseWatch;
 use ward_engine::renewer::{News, Renewer, Work};
 use ward_lock::etcd::{Secret, Settings, SettingsError};
 use ward_lock::hosts::{Hosts, One, Shared};
-use ward_lock::{Directory, Held, Patience, Record, Request, Waiting};
+use ward_lock::{Directory, Held, LockError, Patience, Record, Request, Waiting};
 use ward_model::exit_code;
 use ward_sys::clock::since_boot;
 use ward_sys::lease::Lease;
@@ -57,8 +57,16 @@ impl From<SettingsError> for Failure {
 /// The cluster that the options, or the environment, name; none if they name none.
 pub(super) fn hosts(arguments: &ClusterArgs) -> Result<Option<Hosts>, Failure> {
     let named = std::env::var_os(ENDPOINTS).is_some_and(|value| !value.is_empty());
-    if arguments.local || (arguments.etcd.is_empty() && !named) {
+    if arguments.local {
         return Ok(None);
+    }
+    if arguments.etcd.is_empty() && !named {
+        // Who says who he is to a cluster does not mean this host alone.
+        return if names_us(arguments) {
+            Err(SettingsError::NoEndpoint.into())
+        } else {
+            Ok(None)
+        };
     }
     if arguments.lease < SHORTEST_LEASE {
         return Err(Failure::usage(
@@ -82,8 +90,23 @@ pub(super) fn hosts(arguments: &ClusterArgs) -> Result<Option<Hosts>, Failure> {
     }
     // Several are tried within the time that the lease leaves.
     settings.timeout = settings.timeout.min(arguments.lease / BEATS);
-    let hosts = Hosts::new(settings, Some(&arguments.etcd_prefix), arguments.lease)?;
+    let hosts = Hosts::new(settings, Some(&arguments.etcd_prefix), arguments.lease);
+    // Nobody was asked for anything yet.
+    let hosts = hosts.map_err(|error| Failure::from(error).with_status(exit_code::USAGE))?;
     Ok(Some(hosts))
+}
+
+/// Whether options say who we are to a cluster.
+fn names_us(arguments: &ClusterArgs) -> bool {
+    arguments.etcd_user.is_some()
+        || [
+            &arguments.etcd_password_file,
+            &arguments.etcd_cacert,
+            &arguments.etcd_cert,
+            &arguments.etcd_key,
+        ]
+        .into_iter()
+        .any(Option::is_some)
 }
 
 /// The cluster that the environment alone names, and how long a lease lasts.
@@ -205,43 +228,60 @@ impl Keeper<'_> {
             work.say(&Said::Waiting(waiting));
         };
         match hosts.acquire(request, patience, Some(&mut tell)) {
-            Ok(shared) => {
+            Ok(mut shared) => {
                 self.lease.extend(shared.deadline());
-                work.say(&Said::Granted(shared.locks().to_vec()));
-                self.renew(shared, work);
+                let granted = Said::Granted(shared.locks().to_vec());
+                if Work::can_say(&granted) {
+                    return self.renew(shared, work, granted);
+                }
+                let _ = shared.cluster().cancel_on(None);
+                self.give_back(shared, false);
+                let names = request.names();
+                refuse(work, LockError::TooLong(names));
             }
-            Err(error) => {
-                let busy = error.is_busy();
-                let failure = Failure::from(error);
-                work.say(&Said::Refused {
-                    text: failure.text().to_owned(),
-                    hint: failure.hint().map(str::to_owned),
-                    busy,
-                    code: failure.code(),
-                });
-            }
+            Err(error) => refuse(work, error),
         }
     }
 
     /// Renews the lease as long as the work needs it.
-    fn renew(&self, mut shared: Shared, work: &Work) {
+    fn renew(&self, mut shared: Shared, work: &Work, granted: Said) {
         let beat = self.time / BEATS;
         let mut pause = beat;
+        let mut unsaid = Some(granted);
         loop {
-            match work.news(pause) {
+            // Whoever stands still, and has not heard yet what was said before, hears it later.
+            if unsaid.as_ref().is_some_and(|granted| work.say(granted)) {
+                unsaid = None;
+            }
+            let pause_now = if unsaid.is_some() { LOOK } else { pause };
+            match work.news(pause_now) {
                 News::GoesOn => {}
                 News::Free { succeeded } => {
-                    // What cannot be said to the cluster it learns when the lease runs out.
                     let _ = shared.cluster().cancel_on(None);
-                    if succeeded {
-                        let _ = shared.commit();
-                    }
-                    let _ = shared.release();
-                    return;
+                    return self.give_back(shared, succeeded);
                 }
                 News::Unknown => return self.keep_for_orphan(shared),
             }
             pause = self.beat(&mut shared).min(beat);
+        }
+    }
+
+    /// Says to the cluster that the locks are free, and numbers used up if the work has succeeded. As
+    /// long as the lease lasts it may yet hear that, and after that it knows the one without us.
+    fn give_back(&self, mut shared: Shared, succeeded: bool) {
+        let end = self.lease.good_until().unwrap_or_default();
+        loop {
+            let said = if succeeded {
+                shared.commit().and_then(|()| shared.release())
+            } else {
+                shared.release()
+            };
+            match said {
+                Err(error) if Shared::may_pass(&error) && since_boot() < end => {
+                    std::thread::sleep(LOOK);
+                }
+                _ => return,
+            }
         }
     }
 
@@ -269,8 +309,7 @@ impl Keeper<'_> {
         loop {
             let holders = self.holders();
             if holders.is_empty() {
-                let _ = shared.release();
-                return;
+                return self.give_back(shared, false);
             }
             let end = self.lease.good_until().unwrap_or_default();
             if since_boot() + kill_before(self.time) >= end {
@@ -293,6 +332,19 @@ impl Keeper<'_> {
         };
         self.tickets.iter().flat_map(holders).collect()
     }
+}
+
+/// Says that they were not got, as long as somebody is there to hear it.
+fn refuse(work: &Work, error: LockError) {
+    let busy = error.is_busy();
+    let failure = Failure::from(error);
+    let refused = Said::Refused {
+        text: failure.text().to_owned(),
+        hint: failure.hint().map(str::to_owned),
+        busy,
+        code: failure.code(),
+    };
+    while Work::can_say(&refused) && !work.say(&refused) && work.news(LOOK) != News::Unknown {}
 }
 
 /// That the cluster cannot be used by who becomes the command.

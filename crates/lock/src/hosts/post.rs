@@ -61,10 +61,12 @@ impl Line {
     }
 }
 
-/// As people see it: the ticket is not in the value, as nobody knows it before it is put.
+/// As people see it: ticket and token are not in the value, as nobody knows them before it is put.
 pub(super) fn record(pair: &KeyValue, post: &Post) -> Record {
+    let holds = post.record.standing == Standing::Holding;
     Record {
         ticket: pair.create_revision,
+        token: holds.then_some(pair.mod_revision),
         ..post.record.clone()
     }
 }

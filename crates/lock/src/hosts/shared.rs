@@ -70,6 +70,12 @@ impl Shared {
         Ok(self.lease.deadline)
     }
 
+    /// Whether the cluster may only not be reached just now.
+    #[must_use]
+    pub fn may_pass(error: &LockError) -> bool {
+        super::may_pass(error)
+    }
+
     /// Whether they are lost for good.
     #[must_use]
     pub fn is_lost(error: &EtcdError) -> bool {
@@ -107,12 +113,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Gives them back.
+    /// Gives them back; nothing is held after that.
     ///
     /// # Errors
     /// [`LockError::Cluster`] when the cluster cannot be told: then they are free when the lease
-    /// has run out.
-    pub fn release(mut self) -> Result<(), LockError> {
+    /// has run out, and this may be tried again.
+    pub fn release(&mut self) -> Result<(), LockError> {
         self.hosts
             .cluster
             .revoke(self.lease.id)
