@@ -259,7 +259,7 @@ fn how_it_goes_is_told_to_a_script() -> Result {
         why.contains("`it`") && why.contains("a good reason"),
         "{why}"
     );
-    let late = listening(&world, "--wait 50ms", "true", BUSY, || Ok(()))?;
+    let late = listening(&world, "--wait 2s", "true", BUSY, || Ok(()))?;
     assert_eq!(kinds(&late), ["waiting", "refused"]);
     let events = listening(&world, "", "/bin/sh -c 'exit 3'", 3, || {
         await_queue(&world, "it", (1, 1))?;

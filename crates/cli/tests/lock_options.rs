@@ -17,8 +17,9 @@ use ward_testkit::world;
 use ward_testkit::world::World;
 
 use queues::{
-    BUSY, DURABLE, REFUSED, Result, STOPPED, all_is_free, ask, await_queue, cleaning, cleans,
-    guardian, holder, just, open, queue, say, shown, sign, signed, until, waiter, ward, words_said,
+    BUSY, DURABLE, REFUSED, Result, STOPPED, all_are_gone, all_is_free, ask, await_queue, cleaning,
+    cleans, guardian, holder, just, open, queue, say, shown, sign, signed, until, waiter, ward,
+    words_said,
 };
 
 /// One of each kind.
@@ -260,7 +261,7 @@ fn the_number_of_those_who_were_killed_is_given_again() -> Result {
             restart(&world, "build")?;
         }
         assert_eq!(on_trial(&world, "exit 0", 0)?, number, "{gate}");
-        nobody_is_left(&world)?;
+        all_are_gone(&world)?;
     }
     Ok(())
 }

@@ -15,9 +15,9 @@ use ward_testkit::world;
 use ward_testkit::world::World;
 
 use queues::{
-    BUSY, DURABLE, LONG, NOT_HELD, REFUSED, Result, STOPPED, all_is_free, ask, await_queue,
-    cleaning, cleans, holder, just, locks, open, past, queue, said, shown, waiter, ward,
-    words_said,
+    BUSY, DURABLE, LONG, NOT_HELD, REFUSED, Result, STOPPED, all_are_gone, all_is_free, ask,
+    await_queue, cleaning, cleans, holder, just, locks, open, past, queue, said, shown, waiter,
+    ward, words_said,
 };
 
 /// The lines of the audit log: what was done to which lock, why, and to how many.
@@ -201,7 +201,7 @@ fn to_stop_the_work_that_holds() -> Result {
     locks(&world, &stop, 0)?;
     bare.answer()?.expect(128 + 15)?;
     assert_eq!(locks(&world, &["release", "it", "--stop"], 0)?, "");
-    nobody_is_left(&world)
+    all_are_gone(&world)
 }
 
 /// A person who ends somebody's work is named, as one who frees a lock is.

@@ -188,6 +188,8 @@ pub(super) fn keep(
                 busy,
                 code,
             }) => {
+                // It has nothing more to do.
+                renewer.await_end();
                 return Err(Refused::There {
                     failure: Failure::with_code(text, hint.as_deref(), code),
                     busy,

@@ -6,7 +6,7 @@ use std::fs;
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
-use ward_testkit::daemons::{Ask, Asked, Member};
+use ward_testkit::daemons::{Ask, Asked, Member, nobody_is_left};
 use ward_testkit::patience::{wait_for, wait_until};
 use ward_testkit::processes::children;
 use ward_testkit::run::text;
@@ -109,6 +109,12 @@ pub(crate) fn all_is_free(world: &World) -> Result {
     let answer = ask(world, &["locks"]).expect(0)?;
     ensure!(answer.out.is_empty(), "{}", answer.out);
     Ok(())
+}
+
+/// Nobody is left of those whose shell was killed, for whom nobody waits.
+pub(crate) fn all_are_gone(world: &World) -> Result {
+    wait_until("all to be gone", || world.survivors().is_empty())?;
+    nobody_is_left(world)
 }
 
 /// What was said in this world.

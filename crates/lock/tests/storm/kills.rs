@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use rustix::process::Signal;
+use rustix::process::{Signal, getppid};
 use ward_lock::{Crowd, Directory, Gives, Held, Patience, Request, Wanted};
 use ward_model::lock::{Mode, Turn};
 use ward_testkit::moments::{let_pass, rounds};
@@ -172,7 +172,9 @@ fn contend_until_enough(directory: &Path, number: u64) -> Result {
         .append(true)
         .open(directory.join("../log"))?;
     let mut before = None;
-    while numbers.get(ENOUGH) == 0 {
+    let parent = getppid();
+    // Should the test be killed, nobody is left.
+    while numbers.get(ENOUGH) == 0 && getppid() == parent {
         let (request, mut claims) = wanted(&mut chance, number)?;
         let patience = match chance.below(8) {
             0 => Patience::None,
