@@ -285,7 +285,7 @@ fn who_held_it() -> Result {
     assert_eq!(statistics["granted"], 4, "{past:#}");
     assert_eq!(statistics["refused"], 1, "{past:#}");
     let longest = |key: &str| of(key).iter().filter_map(Value::as_f64).fold(0.0, f64::max);
-    // Looked at the clock for each.
+    // The clock is looked at for each.
     for (key, all) in [("longest_wait", "waited"), ("longest_hold", "held")] {
         let shown = statistics[key].as_f64().context("no number")?;
         ensure!((shown - longest(all)).abs() < 0.2, "{key}: {past:#}");

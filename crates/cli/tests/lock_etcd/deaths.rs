@@ -267,7 +267,6 @@ fn an_orphan_is_stopped_in_time() -> Result {
     let two = Two::begin(&place, &here, &there, &[])?;
     two.first.signal(Signal::KILL)?;
     two.signal(two.guardian, Signal::KILL)?;
-    two.goes_on()?;
     let paused = since_boot();
     members.pause(0)?;
     wait_until("the work to end", || !two.leader.is_alive())?;

@@ -48,6 +48,40 @@ fn what_the_command_is_told() -> Result {
     place.is_settled(&members)
 }
 
+/// A script that listens is told the same, and how it went.
+#[test]
+fn what_a_script_is_told_that_listens() -> Result {
+    let Some(members) = Members::start(1)? else {
+        return Ok(());
+    };
+    let place = Place::new(&members)?;
+    let (here, there) = (Host::new("here"), Host::new("there"));
+    let status = text(place.world.path("status"));
+    let script = format!(
+        "{} lock it {} --status-fd 3 -- /bin/sh -c 'echo $WARD_LOCK_TOKEN' 3>>{status}; echo $?",
+        text(place.world.ward_program()),
+        place.cluster().join(" "),
+    );
+    let first = place.holder(&there, "it", &["--why", "a good reason"])?;
+    let listens = place.ask(&here, &["run"]).sh(&script).start()?;
+    place.await_queue("it", (1, 1))?;
+    place.open("gate")?;
+    first.answer()?.expect(0)?;
+    let answer = listens.answer()?.expect(0)?;
+    let (token, code) = answer.out.trim().split_once('\n').context("two lines")?;
+    assert_eq!(code, "0");
+    let told = std::fs::read_to_string(&status)?;
+    let told: Vec<serde_json::Value> = told
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<std::result::Result<_, _>>()?;
+    let events: Vec<&str> = told.iter().filter_map(|it| it["event"].as_str()).collect();
+    assert_eq!(events, ["waiting", "granted", "ended"], "{told:#?}");
+    assert_eq!(told[0]["holders"][0]["why"], "a good reason");
+    assert_eq!(told[1]["locks"][0]["token"].to_string(), token);
+    place.is_settled(&members)
+}
+
 /// Who came first and is served last has the highest one.
 #[test]
 fn tokens_rise_in_the_order_of_service() -> Result {

@@ -172,7 +172,7 @@ fn many_want_it_and_some_are_killed() -> Result {
                 _ => ("x", "x"),
             };
             place
-                .lock(&hosts[number % HOSTS], name, &["--lease", "5s"])
+                .lock(&hosts[number % HOSTS], name, &["--lease", "8s"])
                 .sh(&work(thing))
                 .start()
         })

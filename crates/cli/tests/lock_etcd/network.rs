@@ -102,12 +102,13 @@ impl Network {
                 return Ok(None);
             }
         }
-        let Ok(hub) = Place::new() else {
-            skipped("a network that is cut", "no namespace can be made here");
-            return Ok(None);
+        let hub = match Place::new().and_then(bridged) {
+            Ok(hub) => hub,
+            Err(error) => {
+                skipped("a network that is cut", &format!("{error:#}"));
+                return Ok(None);
+            }
         };
-        hub.run(&["ip", "link", "add", "bridge", "type", "bridge"])?;
-        hub.run(&["ip", "link", "set", "bridge", "up"])?;
         let mut network = Self {
             members: Vec::new(),
             machines: Vec::new(),
@@ -249,6 +250,13 @@ impl Drop for Network {
             let _ = member.wait();
         }
     }
+}
+
+/// With what joins the others.
+fn bridged(hub: Place) -> Result<Place> {
+    hub.run(&["ip", "link", "add", "bridge", "type", "bridge"])?;
+    hub.run(&["ip", "link", "set", "bridge", "up"])?;
+    Ok(hub)
 }
 
 fn address(number: usize) -> String {

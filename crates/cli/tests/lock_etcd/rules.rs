@@ -321,6 +321,10 @@ fn the_end_of_the_command_is_passed_on() -> Result {
     }
     let missing = ["--", "no-such-program-anywhere"];
     place.lock(&here, "it", &[]).words(missing).expect(127)?;
+    place.settles(&members)?;
+    place
+        .just(&Host::new("there"), "it", &["--no-wait"])
+        .expect(0)?;
     place.is_settled(&members)
 }
 

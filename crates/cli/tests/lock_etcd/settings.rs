@@ -243,15 +243,18 @@ fn a_cluster_that_is_down_is_named() -> Result {
         let mut all = place.endpoints().split(',');
         all.all(|endpoint| answer.err.contains(endpoint))
     };
+    // A short lease leaves a request little time.
+    let short = ["--lease", "6s"];
     let refused = || {
         let answer = place
-            .lock(&here, "it", &[])
+            .lock(&here, "it", &short)
             .sh(&place.say("started"))
             .expect(REFUSED)?;
         ensure!(names_all(&answer), "{answer:#?}");
         let answer = place
             .ask(&here, &["locks"])
             .words(place.cluster())
+            .words(short)
             .expect(REFUSED)?;
         ensure!(names_all(&answer), "{answer:#?}");
         // What is not to be had here does not keep this host's lock.
