@@ -6,6 +6,7 @@
 //! every queue.
 
 use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::deadlock;
 use crate::durable::Durable;
 use crate::error::LockError;
 use crate::held::{Held, release};
-use crate::image::Entry;
+use crate::image::{Entry, Image};
 use crate::line::Line;
 use crate::name::Badge;
 use crate::place::Directory;
@@ -406,13 +407,16 @@ impl<'a> Pending<'a> {
             };
             let mut ahead = 0;
             let mut holders = Vec::new();
-            for entry in image.entries.iter().filter(|it| it.ticket != ticket) {
-                let holds = entry.standing == Standing::Holding;
+            let keeping = keeping(&image, &seat.store, ticket, &seat.family(self.request));
+            for entry in image
+                .entries
+                .iter()
+                .filter(|it| keeping.contains(&it.ticket))
+            {
                 // Whoever waits far ahead is taken for there: it is only told.
-                let there = || ahead > LOOKED_AFTER || seat.store.is_there(entry).unwrap_or(false);
-                if (holds || entry.ticket < ticket) && there() {
+                if ahead > LOOKED_AFTER || seat.store.is_there(entry).unwrap_or(false) {
                     ahead += 1;
-                    if holds {
+                    if entry.standing == Standing::Holding {
                         holders.push(Record::new(entry, &seat.store.text(entry)));
                     }
                 }
@@ -484,6 +488,27 @@ impl<'a> Pending<'a> {
         held.sort_unstable_by_key(|(number, _)| *number);
         held.into_iter().map(|(_, held)| held).collect()
     }
+}
+
+/// Who must go before `ticket` can be granted, and before those can.
+fn keeping(image: &Image, store: &Store, ticket: u64, family: &[u64]) -> BTreeSet<u64> {
+    let places = store.places(image);
+    let mut all = BTreeSet::new();
+    let mut open = VecDeque::from([ticket]);
+    let mut looked = 0;
+    while let Some(next) = open.pop_front() {
+        let family = if next == ticket { family } else { &[] };
+        for other in blockers(image.shape, &places, next, family) {
+            if other != ticket && all.insert(other) {
+                open.push_back(other);
+            }
+        }
+        looked += 1;
+        if looked > LOOKED_AFTER {
+            break;
+        }
+    }
+    all
 }
 
 impl Pending<'_> {

@@ -246,11 +246,8 @@ impl LockError {
                 Some("--stop ends the work; --anyway frees the lock while the work goes on")
             }
             Self::Cluster { hint, .. } => *hint,
-            Self::TooMuch { .. }
-            | Self::Full(_)
-            | Self::TooLong(_)
-            | Self::Free(_)
-            | Self::Cancelled(_) => None,
+            Self::TooMuch { .. } => Some("ask for no more than there are"),
+            Self::Full(_) | Self::TooLong(_) | Self::Free(_) | Self::Cancelled(_) => None,
         }
     }
 }

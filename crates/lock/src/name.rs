@@ -74,6 +74,12 @@ impl Name {
     pub(crate) fn path(&self) -> &str {
         &self.text[self.below..]
     }
+
+    /// Whether what has this path below the first level is this, or a part of it.
+    pub(crate) fn contains(&self, path: &str) -> bool {
+        let below = path.strip_prefix(self.path());
+        self.path().is_empty() || below.is_some_and(|it| it.is_empty() || it.starts_with('/'))
+    }
 }
 
 /// That a lock is held: its file, and the ticket that holds it.

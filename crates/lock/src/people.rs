@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use ward_model::lock::{Shape, Standing, Turn};
+use ward_model::lock::{Shape, Standing, Turn, choose};
 
 use crate::acquire::{Pending, Tell};
 use crate::durable;
@@ -17,6 +17,7 @@ use crate::line::Line;
 use crate::place::Directory;
 use crate::record::{Ended, Record};
 use crate::request::{Patience, Request};
+use crate::seat::grant;
 use crate::store::{STUCK, Store};
 use crate::surroundings;
 
@@ -144,7 +145,15 @@ impl Directory {
             for victim in &victims {
                 line.remove(victim.ticket, Ended::Taken);
             }
-            line.grant(ticket);
+            let waits = |it: &Entry| it.standing == Standing::Waiting;
+            if line.entry(ticket).is_some_and(waits) {
+                let places = line.store().places(line.image());
+                let things = match line.image().shape {
+                    Shape::Pool => choose(&places, ticket, line.image().counts.granted),
+                    Shape::Modes | Shape::Slots(_) => Vec::new(),
+                };
+                grant(&mut line, ticket, &things)?;
+            }
             reserve(&mut line, ticket, time);
             line.save()?;
             from.extend(victims);
@@ -154,8 +163,21 @@ impl Directory {
         Ok(from)
     }
 
-    /// Frees what people hold of a lock; `anyway`, also what work holds that goes on. Of all who hold
-    /// it, or of one token. Returns who held it.
+    /// Writes down that work was told to stop which holds a lock. To be called before it is.
+    ///
+    /// # Errors
+    /// When that cannot be written: then nobody should be told.
+    pub fn note_stop(
+        &self,
+        name: &str,
+        note: Option<&str>,
+        from: &[Record],
+    ) -> Result<(), LockError> {
+        self.audit("stop", name, note, from)
+    }
+
+    /// Frees what people hold of a lock, or of its parts; `anyway`, also what work holds that goes
+    /// on. Of all who hold it, or of one token. Returns who held it.
     ///
     /// # Errors
     /// [`LockError::Free`] if nobody holds it, [`LockError::InUse`] if work does; as the system
@@ -175,7 +197,9 @@ impl Directory {
         let mut line = Line::enter(&store, STUCK, Shape::Modes)?;
         let mut holders = line.present()?;
         holders.retain(|it| {
-            it.standing == Standing::Holding && token.is_none_or(|token| token == it.token)
+            it.standing == Standing::Holding
+                && token.is_none_or(|token| token == it.token)
+                && known.contains(&store.text(it).path)
         });
         let records: Vec<Record> = holders.iter().map(|it| line.record(it)).collect();
         if records.is_empty() {
@@ -206,5 +230,7 @@ fn reserve(line: &mut Line<'_>, ticket: u64, time: Option<Duration>) {
     if let Some(entry) = line.entry_mut(ticket) {
         entry.reserved = true;
         entry.until = until;
+        // It is first no longer.
+        (entry.priority, entry.turn) = (0, Turn::InOrder);
     }
 }

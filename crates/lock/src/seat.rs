@@ -63,7 +63,13 @@ pub(crate) fn come(
     if request.crowd == Crowd::Join {
         return Ok(true);
     }
-    let waits = |it: &Entry| it.standing == Standing::Waiting && !it.dismissed;
+    // Who waits for another part does not do what we would.
+    let ask = seat.wanted.ask(request);
+    let waits = |it: &Entry| {
+        it.standing == Standing::Waiting
+            && !it.dismissed
+            && line.record(it).ask.is_in_line_with(&ask)
+    };
     let waiting: Vec<Entry> = line.present()?.into_iter().filter(waits).collect();
     match request.crowd {
         Crowd::Join => {}

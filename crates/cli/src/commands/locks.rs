@@ -292,6 +292,9 @@ fn stop_work(directory: &Directory, arguments: &ReleaseArgs) -> Result<(), Failu
         Ok(holders)
     };
     let told = holders()?;
+    if !told.is_empty() {
+        directory.note_stop(&arguments.name, arguments.why.as_deref(), &told)?;
+    }
     for holder in &told {
         say(&format!("stopping {}", holder.summary()));
         if !holders::tell_to_stop(holder, None) {

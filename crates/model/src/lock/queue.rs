@@ -92,7 +92,8 @@ impl Ask {
     }
 
     /// Whether one of both paths is above the other, or they are the same.
-    fn is_in_line_with(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn is_in_line_with(&self, other: &Self) -> bool {
         if self.path.is_empty() || other.path.is_empty() {
             return true;
         }
