@@ -6,6 +6,7 @@
 //! was read; the revision of that is the token. Whoever holds must keep the lease alive, and must
 //! have ended its work before the lease can have run out; how is not decided here.
 
+mod listing;
 mod post;
 mod shared;
 
@@ -21,9 +22,8 @@ use crate::etcd::{
 };
 use crate::image::Who;
 use crate::kept::{Kept, Stamp};
-use crate::listing::Listed;
-use crate::name::{self, Badge};
-use crate::record::{Record, Statistics};
+use crate::name::Badge;
+use crate::record::Record;
 use crate::request::{Crowd, Gives, Patience, Request, Waiting, Wanted};
 use crate::surroundings;
 use crate::timestamp::Format;
@@ -536,47 +536,6 @@ impl Hosts {
             self.keep(lease)?;
         }
     }
-
-    /// Every lock that somebody holds or waits for, by name.
-    ///
-    /// # Errors
-    /// [`LockError::Cluster`].
-    pub fn list(&mut self) -> Result<Vec<Listed>, LockError> {
-        let root = format!("{}/", self.prefix);
-        let range = self.cluster.range(&Keys::prefix(&root));
-        let range = range.map_err(LockError::cluster)?;
-        let mut all: Vec<Listed> = Vec::new();
-        for pair in &range.pairs {
-            let key = String::from_utf8_lossy(&pair.key);
-            let rest = key.strip_prefix(&root).unwrap_or_default();
-            let Some((file, "queue", _)) = parts(rest) else {
-                continue;
-            };
-            let (Some(name), Ok(post)) = (name::decode(file), post(pair)) else {
-                continue;
-            };
-            let at = all
-                .iter()
-                .position(|it| it.name == name)
-                .unwrap_or_else(|| {
-                    all.push(Listed {
-                        name,
-                        shape: post.shape,
-                        holders: Vec::new(),
-                        waiting: Vec::new(),
-                        statistics: Statistics::default(),
-                    });
-                    all.len() - 1
-                });
-            let record = record(pair, &post);
-            match record.standing {
-                Standing::Holding => all[at].holders.push(record),
-                Standing::Waiting => all[at].waiting.push(record),
-            }
-        }
-        all.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(all)
-    }
 }
 
 /// How we stand after the queues were read.
@@ -721,12 +680,6 @@ fn waiting(seat: &Seat<'_>, line: &Line) -> Waiting {
             .map(|(pair, post)| record(pair, post))
             .collect(),
     }
-}
-
-fn parts(rest: &str) -> Option<(&str, &str, &str)> {
-    let (file, rest) = rest.split_once('/')?;
-    let (kind, key) = rest.split_once('/')?;
-    Some((file, kind, key))
 }
 
 /// The queues as a transaction has read them: of each seat its queue, and what is kept.
