@@ -14,7 +14,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use rustix::process::{Signal, getpid, getsid};
+use rustix::process::{Signal, getpid};
 use ward_testkit::daemons::{Ask, Custody, custody, nobody_is_left, shown, state, stop, whole_log};
 use ward_testkit::hostile::noise::beats;
 use ward_testkit::killers::{
@@ -426,7 +426,10 @@ fn sessions_and_names() -> Result {
     assert_eq!(guardian.name, "ward-keeper");
     assert_eq!(leader.command, "sleep 612");
     assert_eq!(leader.session, leader.pid, "{leader:?}");
-    let mine = getsid(Some(getpid()))?.as_raw_nonzero().get();
+    // Not getsid(2): 0, where the session is not of this PID namespace.
+    let mine = look(getpid().as_raw_nonzero().get())
+        .context("not seen by itself")?
+        .session;
     for custodian in [&front, &guardian] {
         ensure!(
             custodian.session != mine && custodian.session != leader.session,
