@@ -1,6 +1,7 @@
 //! The hostile program by itself: each mood does what it says, carries its mark, and is
 //! found and ended with its world. A test of ward proves nothing if this is not so.
 
+use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -394,11 +395,14 @@ fn the_spared_writer_counts_until_its_pipe_breaks() -> Result {
         processes::variable(writer.pid, "BUILD_ID").as_deref(),
         Some("dontKillMe")
     );
+    // It goes on only as long as there is room in its pipe.
+    let mut pipe = child.stdout.take().context("it has no pipe")?;
+    let mut read = [0; 4096];
     let first = beats(&file)?;
     wait_until("another beat", || {
-        beats(&file).is_ok_and(|beat| beat > first)
+        pipe.read_exact(&mut read).is_ok() && beats(&file).is_ok_and(|beat| beat > first)
     })?;
-    drop(child);
+    drop(pipe);
     wait_until("the pipe to break", || beats(&file).is_err())
 }
 
