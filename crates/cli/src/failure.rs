@@ -137,11 +137,12 @@ impl From<LockError> for Failure {
             | LockError::Format { .. }
             | LockError::TooMuch { .. } => exit_code::USAGE,
             LockError::Busy { .. }
+            | LockError::NotDue(_)
             | LockError::Queued { .. }
             | LockError::Dismissed { .. }
             | LockError::Absent { .. }
             | LockError::InUse { .. } => exit_code::TAKEN,
-            LockError::Free(_) => exit_code::UNKNOWN_NAME,
+            LockError::Free(_) | LockError::OtherToken { .. } => exit_code::UNKNOWN_NAME,
             LockError::Io { .. }
             | LockError::Open(_)
             | LockError::FileSystem(_)

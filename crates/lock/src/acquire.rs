@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use ward_model::lock::{Shape, Standing, blockers};
 
+use crate::collect;
 use crate::deadlock;
 use crate::durable::Durable;
 use crate::error::LockError;
@@ -21,10 +22,12 @@ use crate::line::Line;
 use crate::name::Badge;
 use crate::place::Directory;
 use crate::record::Record;
-use crate::request::{Gives, Patience, Request, Waiting};
-use crate::seat::{Gift, Seat, come, enqueue, give, grant};
+use crate::request::{Crowd, Gives, Patience, Request, Waiting};
+use crate::seat::{Gift, Seat, come, enqueue, give, grant, prepare, take_back};
 use crate::store::{STUCK, Store};
+use crate::surroundings;
 use crate::timestamp::Format;
+use crate::together;
 use crate::wait::{LOOK, Obstacle, Woken, is_readable, nap};
 
 /// Who does not want to wait is not kept longer than this by somebody who stands still in the middle
@@ -101,6 +104,15 @@ impl Directory {
                     continue;
                 }
                 Step::Granted(tokens) => return Ok(pending.finish(&tokens)),
+                Step::Removed => {
+                    drop(pending);
+                    pending = Pending::new(self, request)?;
+                    continue;
+                }
+                Step::Unprepared(seat) => match pending.prepare(seat, limit)? {
+                    None => continue,
+                    Some(blocked) => blocked,
+                },
                 Step::Blocked(blocked) => blocked,
             };
             if cancelled.is_some_and(is_readable) {
@@ -165,6 +177,10 @@ pub(crate) enum Blocked {
 pub(crate) enum Step {
     /// With these tokens.
     Granted(Vec<u64>),
+    /// Nobody is in the way, but what this seat gives must be written down first.
+    Unprepared(usize),
+    /// One of the files was removed before we came, as nobody used it: there is another, or none.
+    Removed,
     Blocked(Blocked),
 }
 
@@ -180,6 +196,10 @@ pub(crate) struct Pending<'a> {
 impl<'a> Pending<'a> {
     pub(crate) fn new(directory: &Directory, request: &'a Request) -> Result<Self, LockError> {
         request.check()?;
+        if request.crowd == Crowd::ReplacePending {
+            // Whom they were replaced by is written down where everybody waits for us.
+            surroundings::user();
+        }
         let mut seats = Vec::with_capacity(request.locks.len());
         for (number, wanted) in request.locks.iter().enumerate() {
             let format = match &wanted.gives {
@@ -190,12 +210,16 @@ impl<'a> Pending<'a> {
                 wanted,
                 number,
                 store: Store::open(directory.path(), &wanted.name)?,
-                durable: Durable::new(directory.durable(), &wanted.name),
+                durable: (wanted.gives != Gives::Nothing)
+                    .then(|| Durable::new(&directory.durable(), &wanted.name)),
                 format,
                 ticket: Cell::new(None),
                 given: RefCell::new(None),
                 has: Vec::new(),
             });
+        }
+        if seats.iter().any(|seat| seat.store.is_new()) {
+            collect::collect(directory.path());
         }
         seats.sort_unstable_by(|one, other| one.wanted.name.file().cmp(other.wanted.name.file()));
         Ok(Self {
@@ -228,13 +252,13 @@ impl<'a> Pending<'a> {
         let request = self.request;
         let first_time = self.seats.iter().any(|seat| seat.ticket.get().is_none());
         // Everything below looks at all the queues at once.
-        let stores: Vec<&Store> = self.seats.iter().map(|seat| &seat.store).collect();
-        let mut lines = Vec::with_capacity(stores.len());
-        for (seat, store) in self.seats.iter().zip(stores) {
-            lines.push(Line::enter(store, limit, seat.wanted.shape)?);
-        }
+        let mut lines = together::enter(&self.seats, limit)?;
         let mut tickets: Vec<u64> = Vec::with_capacity(lines.len());
         if first_time {
+            // From here on nobody removes them: we are in their queues.
+            if !self.is_known() {
+                return Ok(Step::Removed);
+            }
             for (at, (seat, line)) in self.seats.iter().zip(&mut lines).enumerate() {
                 if !come(seat, line, request)? {
                     return Ok(Step::Blocked(Blocked::Absent(at)));
@@ -274,35 +298,27 @@ impl<'a> Pending<'a> {
             ways.push(line.in_the_way(*ticket, &seat.family(request))?);
         }
         let mut gifts: Vec<Vec<String>> = Vec::new();
-        let stamp_waited = self.stamp_due.is_some_and(|due| Instant::now() >= due);
-        let mut later = None;
+        let mut unprepared = None;
         let mut value = None;
         if ways.iter().all(Vec::is_empty) {
-            for ((seat, line), ticket) in self.seats.iter().zip(&mut lines).zip(&tickets) {
-                // What was given stays given while another lock's time is waited for.
-                let known = seat.given.borrow().clone();
-                let gift = match known {
-                    Some(things) => Gift::Of(things),
-                    None => give(seat, line, *ticket, stamp_waited)?,
-                };
-                match gift {
-                    Gift::Of(things) => {
-                        if seat.wanted.gives != Gives::Nothing {
-                            seat.given.replace(Some(things.clone()));
-                        }
-                        gifts.push(things);
-                    }
-                    Gift::Later(time) => {
-                        later = Some(time);
+            let seats = self.seats.iter().zip(&mut lines).zip(&tickets);
+            for (at, ((seat, line), ticket)) in seats.enumerate() {
+                match give(seat, line, *ticket) {
+                    Gift::Of(things) => gifts.push(things),
+                    Gift::Unprepared => {
+                        unprepared = Some(at);
                         break;
                     }
                 }
             }
-            if later.is_none() {
+            if unprepared.is_none() {
                 for ((line, ticket), things) in lines.iter_mut().zip(&tickets).zip(&gifts) {
                     grant(line, *ticket, things)?;
                 }
             }
+        } else {
+            self.seats.iter().for_each(take_back);
+            self.stamp_due = None;
         }
         // Whoever changes the first queue that keeps us wakes us; in the others we are asleep to
         // nobody.
@@ -318,7 +334,7 @@ impl<'a> Pending<'a> {
                 entry.sleeps = sleeps;
             }
         }
-        let granted = later.is_none() && gifts.len() == lines.len();
+        let granted = gifts.len() == lines.len();
         let tokens = lines.iter().zip(&tickets);
         let tokens = tokens.map(|(line, ticket)| line.entry(*ticket).map_or(0, |it| it.token));
         let tokens: Vec<u64> = tokens.collect();
@@ -328,23 +344,35 @@ impl<'a> Pending<'a> {
             saved = saved.and_then(|()| line.save());
         }
         saved?;
-        if let Some(time) = later {
-            self.stamp_due = self.stamp_due.or(Instant::now().checked_add(time));
-        }
         if granted {
             for (seat, things) in self.seats.iter_mut().zip(gifts) {
                 seat.has = things;
             }
             return Ok(Step::Granted(tokens));
         }
-        Ok(Step::Blocked(match (later, first) {
-            (None, Some(seat)) => Blocked::By {
+        Ok(match (unprepared, first) {
+            (Some(seat), _) => Step::Unprepared(seat),
+            (None, Some(seat)) => Step::Blocked(Blocked::By {
                 seat,
                 by: ways.swap_remove(seat),
                 value,
-            },
-            (time, _) => Blocked::Until(time.unwrap_or(ABSENT)),
-        }))
+            }),
+            (None, None) => Step::Blocked(Blocked::Until(ABSENT)),
+        })
+    }
+
+    /// Writes down what a seat gives, while nobody is kept by it. What keeps us, if it is not yet time.
+    fn prepare(&mut self, seat: usize, limit: Duration) -> Result<Option<Blocked>, LockError> {
+        let Some(seat) = self.seats.get(seat) else {
+            return Ok(None);
+        };
+        let waited = self.stamp_due.is_some_and(|due| Instant::now() >= due);
+        let ticket = seat.ticket.get().unwrap_or(0);
+        let Some(time) = prepare(seat, ticket, waited, limit)? else {
+            return Ok(None);
+        };
+        self.stamp_due = self.stamp_due.or(Instant::now().checked_add(time));
+        Ok(Some(Blocked::Until(time)))
     }
 
     /// Looks without entering the section, once something has changed: somebody may have granted us
@@ -417,7 +445,7 @@ impl<'a> Pending<'a> {
                 if ahead > LOOKED_AFTER || seat.store.is_there(entry).unwrap_or(false) {
                     ahead += 1;
                     if entry.standing == Standing::Holding {
-                        holders.push(Record::new(entry, &seat.store.text(entry)));
+                        holders.push(Record::new(entry, &seat.store.text(entry)).named());
                     }
                 }
             }
@@ -453,6 +481,7 @@ impl<'a> Pending<'a> {
             }
         }
         match waiting {
+            None if matches!(blocked, Blocked::Until(_)) => LockError::NotDue(self.request.names()),
             Some(waiting) => LockError::Busy {
                 name: waiting.name,
                 holders: waiting.holders,
@@ -481,7 +510,8 @@ impl<'a> Pending<'a> {
                     token: *token,
                     mode: seat.wanted.mode,
                     has: seat.has,
-                    on_trial: on_trial.then_some(seat.durable),
+                    on_trial: seat.durable.filter(|_| on_trial),
+                    committed: Cell::new(false),
                 },
             ));
         }

@@ -40,8 +40,8 @@ impl Queues {
             }
             // What cannot be read is nobody's whom we know of. Those that nobody uses are closed again:
             // there may be more of them than descriptors.
-            if let Ok(store) =
-                Name::exact(&root, "").and_then(|it| Store::open(directory.path(), &it))
+            if let Ok(Some(store)) =
+                Name::exact(&root, "").and_then(|it| Store::known(directory.path(), &it))
                 && let Ok(Some(image)) = store.read()
                 && !image.entries.is_empty()
             {
@@ -110,9 +110,25 @@ impl Queues {
         nodes
     }
 
-    fn record(&self, node: &Node) -> Option<Record> {
+    /// What `node` does that is kept by `next`.
+    fn sentence(&self, node: &Node, next: &Node) -> Option<String> {
         let (store, _, entry) = self.entry(node)?;
-        Some(Record::new(entry, &store.text(entry)))
+        let text = store.text(entry);
+        let who = Record::new(entry, &text).named().summary();
+        let name = |store: &Store, entry: &Entry| store.text(entry).name.clone();
+        Some(match entry.standing {
+            Standing::Holding => format!("{who} holds `{}`", text.name),
+            // Of several that he wants at once, the one that keeps him.
+            Standing::Waiting => {
+                let beside = text.together.iter().find(|badge| badge.lock == next.0);
+                let beside = beside.filter(|_| next.0 != node.0).and_then(|badge| {
+                    let (store, _, entry) = self.entry(&(badge.lock.clone(), badge.ticket))?;
+                    Some(name(store, entry))
+                });
+                let wanted = beside.unwrap_or_else(|| text.name.clone());
+                format!("{who} waits for `{wanted}`")
+            }
+        })
     }
 }
 
@@ -125,36 +141,32 @@ pub(crate) fn refuse(
     let queues = Queues::read(directory)?;
     let ours = ours.iter().map(|badge| (badge.lock.clone(), badge.ticket));
     let ours: Vec<Node> = ours.collect();
-    let Some(ring) = ring(&queues, &ours) else {
+    let Some((ring, back)) = ring(&queues, &ours) else {
         return Ok(());
     };
-    let records: Vec<Record> = ring.iter().filter_map(|node| queues.record(node)).collect();
-    let own = records.first().map_or(0.0, |record| record.asked_at);
+    let asked_at = |node| queues.entry(node).map_or(0, |(_, _, entry)| entry.asked_at);
+    let own = ring.first().map_or(0, asked_at);
     let later = ring.iter().skip(1).any(|node| {
-        queues.entry(node).is_some_and(|(store, _, entry)| {
+        queues.entry(node).is_some_and(|(_, _, entry)| {
             let nested = entry.has_above && entry.standing == Standing::Waiting;
-            nested && !ours.contains(node) && Record::new(entry, &store.text(entry)).asked_at > own
+            nested && !ours.contains(node) && entry.asked_at > own
         })
     });
     if later {
         return Ok(());
     }
-    let mut sentences = Vec::new();
-    for record in &records {
-        let verb = match record.standing {
-            Standing::Waiting => "waits for",
-            Standing::Holding => "holds",
-        };
-        sentences.push(format!("{} {verb} `{}`", record.summary(), record.name));
-    }
+    let next = ring.iter().skip(1).chain([&back]);
+    let sentences = ring.iter().zip(next);
     Err(LockError::Deadlock {
         name: request.names(),
-        ring: sentences,
+        ring: sentences
+            .filter_map(|(node, next)| queues.sentence(node, next))
+            .collect(),
     })
 }
 
-/// The way from us back to us, beginning with us; none if there is none.
-fn ring(queues: &Queues, ours: &[Node]) -> Option<Vec<Node>> {
+/// The way from us back to us, beginning with us, and as whom it comes back; none if there is none.
+fn ring(queues: &Queues, ours: &[Node]) -> Option<(Vec<Node>, Node)> {
     let mut came_from: HashMap<Node, Node> = HashMap::new();
     let mut open: Vec<Node> = ours.to_vec();
     while let Some(node) = open.pop() {
@@ -167,7 +179,7 @@ fn ring(queues: &Queues, ours: &[Node]) -> Option<Vec<Node>> {
                     at = before;
                 }
                 way.reverse();
-                return Some(way);
+                return Some((way, next));
             }
             if !came_from.contains_key(&next) && queues.entry(&next).is_some() {
                 came_from.insert(next.clone(), node.clone());

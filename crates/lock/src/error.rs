@@ -42,9 +42,7 @@ pub enum LockError {
     #[error("`{}` is on a file system without locks that can be relied upon", .0.display())]
     FileSystem(PathBuf),
     /// There is nowhere to keep it.
-    #[error(
-        "there is no directory for locks: neither WARD_LOCK_DIR, XDG_RUNTIME_DIR nor HOME is set"
-    )]
+    #[error("there is no directory for locks: this user has no home, and is not logged in")]
     NoPlace,
     /// It is held, and there is no time to wait, or no more.
     #[error("`{name}` is not to be had: held by {}", names(holders))]
@@ -54,6 +52,11 @@ pub enum LockError {
         /// By whom, or who else was first.
         holders: Vec<Record>,
     },
+    /// Nobody has it, but the next of its times is not yet due.
+    #[error(
+        "`{0}` is not to be had yet: nobody holds it, but the next of its times is still to come"
+    )]
+    NotDue(String),
     /// Somebody waits already, and we were not to.
     #[error(
         "`{name}` is waited for already, by {}",
@@ -143,6 +146,19 @@ pub enum LockError {
     /// Nobody holds it whom we could free it from.
     #[error("`{0}` is not held")]
     Free(String),
+    /// It is held, but not with this token.
+    #[error(
+        "`{name}` is not held with the token {token}, but by {}",
+        with_tokens(holders)
+    )]
+    OtherToken {
+        /// Which lock.
+        name: String,
+        /// The token that was named.
+        token: u64,
+        /// Who holds it.
+        holders: Vec<Record>,
+    },
     /// It is held by work, which goes on.
     #[error("`{name}` is held by work that goes on: {}", names(holders))]
     InUse {
@@ -204,7 +220,11 @@ impl LockError {
     pub fn is_busy(&self) -> bool {
         matches!(
             self,
-            Self::Busy { .. } | Self::Queued { .. } | Self::Dismissed { .. } | Self::Absent { .. }
+            Self::Busy { .. }
+                | Self::NotDue(_)
+                | Self::Queued { .. }
+                | Self::Dismissed { .. }
+                | Self::Absent { .. }
         )
     }
 
@@ -221,10 +241,14 @@ impl LockError {
                 Some("choose a directory that you may write to by --lock-dir or WARD_LOCK_DIR")
             }
             Self::Open(_) => Some("use a directory that only you, or your group, may write to"),
-            Self::FileSystem(_) => Some("use a local directory; for several hosts, --etcd"),
+            Self::FileSystem(_) => Some(
+                "name a local directory by --lock-dir or WARD_LOCK_DIR; for several hosts, --etcd",
+            ),
             Self::Busy { .. } => {
                 Some("`ward locks` shows who holds and who waits; --wait waits longer")
             }
+            Self::NotDue(_) => Some("--wait waits for it; a finer format has more of them"),
+            Self::OtherToken { .. } => Some("the token is in `ward locks --json`"),
             Self::Queued { .. } | Self::Dismissed { .. } => {
                 Some("`ward locks` shows who holds and who waits")
             }
@@ -261,9 +285,24 @@ fn pids(pids: &[i32]) -> String {
     }
 }
 
+/// Who holds, and with which token.
+fn with_tokens(holders: &[Record]) -> String {
+    let token = |it: &Record| {
+        it.token
+            .map_or_else(String::new, |token| format!(" ({token})"))
+    };
+    let texts = holders
+        .iter()
+        .take(SHOWN)
+        .map(|it| format!("{}{}", it.summary(), token(it)));
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+/// So many are named.
+const SHOWN: usize = 3;
+
 /// Who holds, in a few words each.
 fn names(holders: &[Record]) -> String {
-    const SHOWN: usize = 3;
     let mut texts: Vec<String> = holders.iter().take(SHOWN).map(Record::summary).collect();
     if holders.len() > SHOWN {
         texts.push(format!("{} more", holders.len() - SHOWN));

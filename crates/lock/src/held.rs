@@ -1,5 +1,6 @@
 //! A lock that is held, and letting go of it.
 
+use std::cell::Cell;
 use std::ops::Deref;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -14,6 +15,9 @@ use crate::record::Ended;
 use crate::store::{STUCK, Store};
 use crate::surroundings;
 
+/// So long the lock stays held for the number's sake that is given back with it.
+const SHORTLY: Duration = Duration::from_millis(500);
+
 /// A lock that is held. It is freed by [`Held::release`], or when the last process is gone that
 /// has its descriptor open: dropped, it stays with whoever inherited that. [`Guard`] frees it when
 /// it is dropped.
@@ -26,6 +30,7 @@ pub struct Held {
     pub(crate) has: Vec<String>,
     /// Where its number is kept that is used up only if the work succeeds.
     pub(crate) on_trial: Option<Durable>,
+    pub(crate) committed: Cell<bool>,
 }
 
 impl Held {
@@ -95,8 +100,8 @@ impl Held {
         let Some(durable) = &self.on_trial else {
             return Ok(());
         };
-        let _section = self.store.section(STUCK)?;
-        if durable.commit(self.ticket)? {
+        if durable.alone(STUCK)?.commit(self.ticket)? {
+            self.committed.set(true);
             return Ok(());
         }
         Err(LockError::Dismissed {
@@ -105,8 +110,15 @@ impl Held {
         })
     }
 
-    /// Frees it, whoever else has its descriptor.
+    /// Frees it, whoever else has its descriptor. A number that was on trial and was not committed
+    /// is somebody else's again.
     pub fn release(&self) {
+        if let Some(durable) = self.on_trial.as_ref().filter(|_| !self.committed.get()) {
+            // Whoever comes finds that out himself.
+            let _ = durable
+                .alone(SHORTLY)
+                .and_then(|alone| alone.roll_back(self.ticket));
+        }
         release(&self.store, self.ticket, STUCK);
     }
 

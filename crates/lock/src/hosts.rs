@@ -155,7 +155,7 @@ impl Hosts {
         tell: &mut Tell<'_>,
     ) -> Result<Vec<One>, LockError> {
         let seats = self.seats(request, lease)?;
-        if request.create
+        if request.locks.iter().all(|wanted| wanted.create)
             && let Some(held) = self.at_once(request, &seats, lease)?
         {
             return Ok(held);
@@ -318,9 +318,9 @@ impl Hosts {
         if came {
             return Ok((seen.revision, Came::Here(lines)));
         }
-        if !request.create
-            && let Some(at) = lines.iter().position(|line| line.posts.is_empty())
-        {
+        let unused =
+            |(seat, line): (&Seat<'_>, &Line)| !seat.wanted.create && line.posts.is_empty();
+        if let Some(at) = seats.iter().zip(&lines).position(unused) {
             return Ok((seen.revision, Came::Absent(at)));
         }
         self.meet(request, seats, &lines)?;

@@ -6,7 +6,7 @@
 use ward_model::lock::{Mode, Shape, Standing, Turn};
 
 /// What an image begins with; it changes whenever the format does.
-const MAGIC: [u8; 8] = *b"wardlk2\n";
+const MAGIC: [u8; 8] = *b"wardlk3\n";
 /// Bytes before the entries, and of each.
 const HEADER: usize = 160;
 const ENTRY: usize = 112;

@@ -65,6 +65,18 @@ impl Kept {
         number
     }
 
+    /// The number of `ticket` is somebody else's again, behind those that came back before. Returns
+    /// whether it still had one.
+    pub(crate) fn roll_back(&mut self, ticket: u64) -> bool {
+        let of_others = |(other, _): &(u64, u64)| *other != ticket;
+        let (out, back): (Vec<_>, Vec<_>) = std::mem::take(&mut self.out)
+            .into_iter()
+            .partition(of_others);
+        self.out = out;
+        self.back.extend(back.iter().map(|(_, number)| number));
+        !back.is_empty()
+    }
+
     /// The number of `ticket` is used up. Returns whether it still had one.
     pub(crate) fn commit(&mut self, ticket: u64) -> bool {
         let before = self.out.len();

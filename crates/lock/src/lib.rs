@@ -21,12 +21,14 @@
 #![forbid(unsafe_code)]
 
 mod acquire;
+mod collect;
 mod deadlock;
 mod durable;
 mod error;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 mod held;
+mod history;
 #[cfg(feature = "etcd")]
 pub mod hosts;
 mod image;
@@ -44,12 +46,13 @@ mod store;
 mod surroundings;
 mod text;
 mod timestamp;
+mod together;
 mod wait;
 
 pub use acquire::Tell;
 pub use error::LockError;
 pub use held::{Guard, Held};
-pub use listing::Listed;
+pub use listing::{Listed, Listing};
 pub use name::{Badge, check_name};
 pub use place::Directory;
 pub use record::{Ended, Past, Record, Statistics};

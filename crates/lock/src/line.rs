@@ -3,11 +3,13 @@
 //! A change is made in memory and saved at once at the end: whoever is killed before that has
 //! changed nothing.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use ward_model::lock::{Mode, Rank, Shape, Standing, Turn, blockers};
+use ward_model::lock::{Rank, Shape, Standing, Turn, blockers};
 
 use crate::error::LockError;
+use crate::history;
 use crate::image::{Entry, Image, NO_TEXT};
 use crate::record::{Ended, Past, Record};
 use crate::store::{Section, Store};
@@ -19,14 +21,10 @@ const MANY: usize = 32;
 /// Of those who wait in somebody's way, so many are looked after.
 const WATCHERS: usize = 1;
 
-/// How many sleepers in a row may stay asleep before the rest is left in peace.
-const SOUND_ASLEEP: usize = 2;
-
 /// So many numbers in a row may be taken by whoever could not write that he has them.
 const MOST_TAKEN: usize = 4096;
 
-/// How many may be looked at who cannot have it: of those who stand in line, and of all.
-const IN_VAIN: usize = 2;
+/// How many may be looked at who cannot have it, without those of whom that is plain.
 const MOST_IN_VAIN: usize = 64;
 
 /// A queue in its critical section.
@@ -84,6 +82,32 @@ impl<'a> Line<'a> {
             }
         }
         Err(LockError::Full(self.store().name().text().to_owned()))
+    }
+
+    /// The next of the numbers that were set aside; none if they are used up.
+    pub(crate) fn next_number(&mut self) -> Option<u64> {
+        if !self.has_numbers() {
+            return None;
+        }
+        let number = self.image.sequence;
+        self.image_mut().sequence += 1;
+        Some(number)
+    }
+
+    /// Whether there are any.
+    pub(crate) fn has_numbers(&self) -> bool {
+        self.image.sequence < self.image.set_aside
+    }
+
+    /// Puts them behind those that there are. Whoever sets some aside does so while nobody else does:
+    /// they follow, or those before were of another run of the host.
+    pub(crate) fn add_numbers(&mut self, numbers: Range<u64>) {
+        let follow = self.image.set_aside == numbers.start;
+        let image = self.image_mut();
+        if !follow {
+            image.sequence = numbers.start;
+        }
+        image.set_aside = numbers.end;
     }
 
     pub(crate) fn entry(&self, ticket: u64) -> Option<&Entry> {
@@ -147,8 +171,8 @@ impl<'a> Line<'a> {
             counts.longest_hold = counts.longest_hold.max(held);
             if entry.slot != NO_TEXT {
                 let past = Past::new(self.record(&entry), ended);
-                if let Ok(text) = serde_json::to_vec(&past) {
-                    self.section.remember(self.image.counts.ended, &text);
+                if let Some(line) = history::line(past) {
+                    history::remember(self.store(), self.image.counts.ended, &line);
                     self.image.counts.ended += 1;
                 }
             }
@@ -247,14 +271,14 @@ impl<'a> Line<'a> {
     /// Grants it to those who are next, where a grant is all that they want: then they need not enter
     /// the section for it. Whoever was killed meanwhile holds it as if he had been killed after.
     fn hand_over(&mut self) {
-        let mut in_vain = 0;
+        let mut in_vain: Vec<Entry> = Vec::new();
         let plain = self.in_order(|it| it.is_plain && !it.dismissed);
         if plain.is_empty() {
             return;
         }
         let mut places = self.store().places(&self.image);
         for entry in plain {
-            if in_vain >= IN_VAIN && self.stands_in_line(&entry) {
+            if self.is_behind(&entry, &in_vain) {
                 continue;
             }
             let ticket = entry.ticket;
@@ -265,8 +289,8 @@ impl<'a> Line<'a> {
                     place.standing = Standing::Holding;
                 }
             } else {
-                in_vain += 1;
-                if in_vain == MOST_IN_VAIN {
+                in_vain.push(entry);
+                if in_vain.len() == MOST_IN_VAIN {
                     break;
                 }
             }
@@ -285,10 +309,18 @@ impl<'a> Line<'a> {
         waiting
     }
 
-    /// Whether somebody is in nobody's way but that of those behind him, and they in his: who waits
-    /// for a part of the lock, for a thing, or for nobody's turn may have it before others.
-    fn stands_in_line(&self, entry: &Entry) -> bool {
-        !entry.has_text && entry.turn != Turn::FirstFit && entry.mode != Mode::NL
+    /// Whether it is plain that somebody cannot have it, as those wait before him who cannot: without
+    /// that, everybody in a long queue would have to be compared with everybody.
+    fn is_behind(&self, entry: &Entry, in_vain: &[Entry]) -> bool {
+        // Who waits for a part, or a thing, or for nobody's turn may have it before others.
+        if entry.has_text || entry.turn == Turn::FirstFit {
+            return false;
+        }
+        match self.image.shape {
+            Shape::Modes => in_vain.iter().any(|it| !it.mode.goes_with(entry.mode)),
+            Shape::Slots(_) => !in_vain.is_empty(),
+            Shape::Pool => false,
+        }
     }
 
     /// Saves what has changed, and wakes whoever must look now.
@@ -321,26 +353,26 @@ impl<'a> Line<'a> {
         }
         let places = self.store().places(&self.image);
         let mut woken = Vec::new();
-        let mut asleep = 0;
+        let mut asleep: Vec<Entry> = Vec::new();
         for entry in looking {
             if entry.dismissed {
                 woken.push(entry.ticket);
                 continue;
             }
-            if asleep >= SOUND_ASLEEP && self.stands_in_line(&entry) {
+            // Of what he shares with those above him only he knows.
+            let knows_more = entry.has_above && !entry.is_plain;
+            if !knows_more && self.is_behind(&entry, &asleep) {
                 continue;
             }
             let by: Vec<Entry> = blockers(self.image.shape, &places, entry.ticket, &[])
                 .into_iter()
                 .filter_map(|other| self.entry(other).copied())
                 .collect();
-            // Of what he shares with those above him only he knows.
-            let knows_more = entry.has_above && !entry.is_plain;
             if by.is_empty() || knows_more || (entry.sleeps && !Self::may_sleep(&by)) {
                 woken.push(entry.ticket);
             } else {
-                asleep += 1;
-                if asleep == MOST_IN_VAIN {
+                asleep.push(entry);
+                if asleep.len() == MOST_IN_VAIN {
                     break;
                 }
             }
@@ -361,5 +393,43 @@ impl<'a> Line<'a> {
             }
             self.remove(next.ticket, Ended::Gone);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::Name;
+    use crate::{Directory, Patience, Request};
+
+    /// A lock directory outlives the host's run: whoever was in a queue then is not there any more,
+    /// though another process may be what he was by its number and its start.
+    #[test]
+    fn whoever_was_there_before_the_host_started_is_gone() {
+        let path = std::env::temp_dir().join(format!("ward-boot-{}", std::process::id()));
+        let locks = Directory::open(Some(&path)).expect("a directory");
+        let request = Request::exclusive("it").expect("a name");
+        let now = || locks.acquire(&request, Patience::None, None);
+        let mut held = now().expect("free");
+        let own = i32::try_from(std::process::id()).expect("a number");
+        held[0].note_work(own).expect("noted");
+        let token = held[0].token();
+        // Its descriptor is gone; the work is there.
+        held.clear();
+        assert!(matches!(now(), Err(LockError::Busy { .. })));
+        let store = Store::open(&path, &Name::parse("it").expect("a name")).expect("opened");
+        let section = store.section(Duration::from_secs(20)).expect("entered");
+        let mut image = section.load(Shape::Modes).expect("read");
+        image.boot[0] ^= 0x55;
+        image.used_until = u64::MAX;
+        (image.sequence, image.set_aside) = (7, 9);
+        section.save(&image).expect("written");
+        drop(section);
+        assert!(locks.list().expect("listed").locks.is_empty());
+        let held = now().expect("free");
+        assert!(held[0].token() > token);
+        let after = store.read().expect("read").expect("a queue");
+        assert_eq!((after.entries.len(), after.set_aside), (1, 0));
+        std::fs::remove_dir_all(path).expect("clean up");
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use ward_model::lock::{Rank, Shape, Standing};
 
 use crate::error::LockError;
+use crate::history;
 use crate::name::{self, Name};
 use crate::place::Directory;
 use crate::record::{Past, Record, Statistics};
@@ -26,17 +27,27 @@ pub struct Listed {
     pub statistics: Statistics,
 }
 
+/// Locks as they are.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Those that somebody holds or waits for, by name.
+    pub locks: Vec<Listed>,
+    /// Why others could not be read.
+    pub unreadable: Vec<LockError>,
+}
+
 impl Directory {
-    /// Every lock that somebody holds or waits for, by name.
+    /// Every lock that somebody holds or waits for, by name; of those that cannot be read, why.
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub fn list(&self) -> Result<Vec<Listed>, LockError> {
-        let mut all = Vec::new();
+    pub fn list(&self) -> Result<Listing, LockError> {
+        let mut all = Listing::default();
         for root in self.roots()? {
-            let listed = self.listed(&Name::exact(&root, "")?)?;
-            if !listed.holders.is_empty() || !listed.waiting.is_empty() {
-                all.push(listed);
+            match Name::exact(&root, "").and_then(|name| self.listed(&name)) {
+                Ok(listed) if listed.holders.is_empty() && listed.waiting.is_empty() => {}
+                Ok(listed) => all.locks.push(listed),
+                Err(error) => all.unreadable.push(error),
             }
         }
         Ok(all)
@@ -83,10 +94,10 @@ impl Directory {
             waiting: Vec::new(),
             statistics: Statistics::default(),
         };
-        if !self.path().join(name.file()).exists() {
+        // Only looked at: none is made.
+        let Some(store) = Store::known(self.path(), name)? else {
             return Ok(listed);
-        }
-        let store = Store::open(self.path(), name)?;
+        };
         let Some(image) = store.read()? else {
             return Ok(listed);
         };
@@ -96,7 +107,7 @@ impl Directory {
             if entry.dismissed || !store.is_there(entry)? {
                 continue;
             }
-            let record = Record::new(entry, &store.text(entry));
+            let record = Record::new(entry, &store.text(entry)).named();
             match entry.standing {
                 Standing::Holding => listed.holders.push(record),
                 Standing::Waiting => listed.waiting.push(record),
@@ -108,26 +119,23 @@ impl Directory {
         Ok(listed)
     }
 
-    /// Who held a lock since the host started, the last one last: at most 256, and only those who
+    /// Who held a lock since the host started, the last one last: at most 128, and only those who
     /// said what for.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn history(&self, name: &str) -> Result<Vec<Past>, LockError> {
-        let name = self.known(name)?;
-        if !self.path().join(name.file()).exists() {
+        let Some(store) = Store::known(self.path(), &self.known(name)?)? else {
             return Ok(Vec::new());
-        }
-        let store = Store::open(self.path(), &name)?;
+        };
         let Some(image) = store.read()? else {
             return Ok(Vec::new());
         };
-        let read = |bytes: Vec<u8>| {
-            // An older line may have been longer.
-            let mut lines = serde_json::Deserializer::from_slice(&bytes).into_iter::<Past>();
-            lines.next()?.ok()
+        let named = |past: Past| Past {
+            record: past.record.named(),
+            ..past
         };
-        let remembered = store.remembered(&image.counts);
-        Ok(remembered.into_iter().filter_map(read).collect())
+        let past = history::read(&store, &image.counts);
+        Ok(past.into_iter().map(named).collect())
     }
 }

@@ -7,9 +7,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use ward_model::lock::{Shape, Standing, Turn, choose};
+use ward_model::lock::{Place, Shape, Standing, Turn, blockers, choose};
 
-use crate::acquire::{Pending, Tell};
+use crate::acquire::{Pending, Step, Tell};
 use crate::durable;
 use crate::error::LockError;
 use crate::image::Entry;
@@ -65,7 +65,7 @@ impl Directory {
             from,
         };
         let write = || {
-            durable::make(self.durable())?;
+            durable::make(&self.durable())?;
             let mut text = serde_json::to_vec(&line)?;
             text.push(b'\n');
             let mut file = File::options()
@@ -109,8 +109,9 @@ impl Directory {
         reserved
     }
 
-    /// Takes one lock from whoever holds it, and holds it as [`Directory::reserve`]. Work that held
-    /// it goes on without it. Returns whom it was taken from.
+    /// Takes locks from whoever holds them, and holds them as [`Directory::reserve`]. Work that held
+    /// one goes on without it. Of slots and things no more are taken than are wanted: from those who
+    /// came to them last. Returns whom they were taken from.
     ///
     /// # Errors
     /// As [`Directory::reserve`].
@@ -122,26 +123,43 @@ impl Directory {
         let request = Request {
             priority: i32::MAX,
             turn: Turn::FirstFit,
-            create: true,
             ..request.clone()
         };
         let mut pending = Pending::new(self, &request)?;
-        pending.advance(STUCK)?;
+        while matches!(pending.advance(STUCK)?, Step::Removed) {
+            pending = Pending::new(self, &request)?;
+        }
         let mut from = Vec::new();
         for (store, ticket) in pending.places() {
+            from.extend(self.take(store, ticket, request.why.as_deref(), time)?);
+        }
+        // Its places in the queues are no process's any more.
+        pending.stay();
+        Ok(from)
+    }
+
+    /// Takes one lock for `ticket`, which is in its queue.
+    fn take(
+        &self,
+        store: &Store,
+        ticket: u64,
+        note: Option<&str>,
+        time: Option<Duration>,
+    ) -> Result<Vec<Record>, LockError> {
+        let mut told: Option<Vec<u64>> = None;
+        loop {
             let mut line = Line::enter(store, STUCK, Shape::Modes)?;
-            let victims: Vec<Entry> = line
-                .in_the_way(ticket, &[])?
-                .into_iter()
-                .filter(|it| it.standing == Standing::Holding)
-                .collect();
-            let victims: Vec<Record> = victims.iter().map(|it| line.record(it)).collect();
-            self.audit(
-                "steal",
-                store.name().text(),
-                request.why.as_deref(),
-                &victims,
-            )?;
+            let victims = victims(&mut line, ticket)?;
+            let records: Vec<Record> = victims.iter().map(|it| line.record(it)).collect();
+            let is_told = |told: &Vec<u64>| victims.iter().all(|it| told.contains(&it.ticket));
+            // Before it is done, and not while everybody waits for the disk.
+            if !told.as_ref().is_some_and(is_told) {
+                drop(line);
+                let records: Vec<Record> = records.into_iter().map(Record::named).collect();
+                self.audit("steal", store.name().text(), note, &records)?;
+                told = Some(victims.iter().map(|it| it.ticket).collect());
+                continue;
+            }
             for victim in &victims {
                 line.remove(victim.ticket, Ended::Taken);
             }
@@ -156,11 +174,8 @@ impl Directory {
             }
             reserve(&mut line, ticket, time);
             line.save()?;
-            from.extend(victims);
+            return Ok(records.into_iter().map(Record::named).collect());
         }
-        // Its places in the queues are no process's any more.
-        pending.stay();
-        Ok(from)
     }
 
     /// Writes down that work was told to stop which holds a lock. To be called before it is.
@@ -180,8 +195,8 @@ impl Directory {
     /// on. Of all who hold it, or of one token. Returns who held it.
     ///
     /// # Errors
-    /// [`LockError::Free`] if nobody holds it, [`LockError::InUse`] if work does; as the system
-    /// calls. Then nothing is freed.
+    /// [`LockError::Free`] if nobody holds it, [`LockError::OtherToken`] if nobody does with this
+    /// token, [`LockError::InUse`] if work does; as the system calls. Then nothing is freed.
     pub fn free(
         &self,
         name: &str,
@@ -190,20 +205,27 @@ impl Directory {
         note: Option<&str>,
     ) -> Result<Vec<Record>, LockError> {
         let known = self.known(name)?;
-        if !self.path().join(known.file()).exists() {
+        let Some(store) = Store::known(self.path(), &known)? else {
+            return Err(LockError::Free(name.to_owned()));
+        };
+        let line = Line::enter(&store, STUCK, Shape::Modes)?;
+        let mut holders = line.present()?;
+        holders
+            .retain(|it| it.standing == Standing::Holding && known.contains(&store.text(it).path));
+        let all: Vec<Record> = holders.iter().map(|it| line.record(it)).collect();
+        drop(line);
+        let all: Vec<Record> = all.into_iter().map(Record::named).collect();
+        if all.is_empty() {
             return Err(LockError::Free(name.to_owned()));
         }
-        let store = Store::open(self.path(), &known)?;
-        let mut line = Line::enter(&store, STUCK, Shape::Modes)?;
-        let mut holders = line.present()?;
-        holders.retain(|it| {
-            it.standing == Standing::Holding
-                && token.is_none_or(|token| token == it.token)
-                && known.contains(&store.text(it).path)
-        });
-        let records: Vec<Record> = holders.iter().map(|it| line.record(it)).collect();
-        if records.is_empty() {
-            return Err(LockError::Free(name.to_owned()));
+        let mut records = all.clone();
+        records.retain(|it| token.is_none() || it.token == token);
+        if let Some(token) = token.filter(|_| records.is_empty()) {
+            return Err(LockError::OtherToken {
+                name: name.to_owned(),
+                token,
+                holders: all,
+            });
         }
         let working: Vec<Record> = records.iter().filter(|it| !it.reserved).cloned().collect();
         if !anyway && !working.is_empty() {
@@ -212,13 +234,52 @@ impl Directory {
                 holders: working,
             });
         }
+        // Before it is done, and not while everybody waits for the disk.
         self.audit("release", name, note, &records)?;
+        let mut line = Line::enter(&store, STUCK, Shape::Modes)?;
+        // Who has gone meanwhile is not there to be freed from; who came is not meant.
+        records.retain(|it| line.entry(it.ticket).is_some());
         for record in &records {
             line.remove(record.ticket, Ended::Taken);
         }
         line.save()?;
         Ok(records)
     }
+}
+
+/// From whom it must be taken so that `ticket` can have it, and from nobody else: who came to it last
+/// goes first.
+fn victims(line: &mut Line<'_>, ticket: u64) -> Result<Vec<Entry>, LockError> {
+    let mut holders = line.in_the_way(ticket, &[])?;
+    holders.retain(|it| it.standing == Standing::Holding);
+    holders.sort_unstable_by_key(|it| std::cmp::Reverse(it.token));
+    let shape = line.image().shape;
+    let places = line.store().places(line.image());
+    let can_have_it = |without: &[Entry]| {
+        let gone = |it: &Place| without.iter().any(|victim| victim.ticket == it.ticket);
+        let left: Vec<Place> = places.iter().filter(|it| !gone(it)).cloned().collect();
+        let waits = |other: &u64| {
+            line.entry(*other)
+                .is_some_and(|it| it.standing == Standing::Waiting)
+        };
+        // Another thief, who is first; he holds it soon.
+        blockers(shape, &left, ticket, &[]).iter().all(waits)
+    };
+    let mut enough = 0;
+    while enough < holders.len() && !can_have_it(&holders[..enough]) {
+        enough += 1;
+    }
+    holders.truncate(enough);
+    // What was taken first may not be needed, now that more was.
+    let mut at = 0;
+    while at < holders.len() {
+        let spared = holders.remove(at);
+        if !can_have_it(&holders) {
+            holders.insert(at, spared);
+            at += 1;
+        }
+    }
+    Ok(holders)
 }
 
 /// Makes what `ticket` holds a person's.

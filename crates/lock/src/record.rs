@@ -30,8 +30,11 @@ pub struct Record {
     pub guardian: Option<(i32, u64)>,
     /// The work that holds, the same way; once it was started.
     pub work: Option<(i32, u64)>,
-    /// As whom.
+    /// As whom; empty where only his number is known, [`Record::uid`].
     pub user: String,
+    /// The number of this user on his host.
+    #[serde(default)]
+    pub uid: u32,
     /// On which host.
     pub host: String,
     /// What it is for, as a command line.
@@ -59,6 +62,7 @@ fn known(who: Who) -> Option<(i32, u64)> {
 }
 
 impl Record {
+    /// Does not look for the user's name: that may take another program.
     pub(crate) fn new(entry: &Entry, text: &Text) -> Self {
         Self {
             ticket: entry.ticket,
@@ -78,11 +82,8 @@ impl Record {
             start_ticks: entry.owner.start,
             guardian: known(entry.guardian),
             work: known(entry.work),
-            user: if text.user.is_empty() {
-                surroundings::name_of(entry.uid)
-            } else {
-                text.user.clone()
-            },
+            user: text.user.clone(),
+            uid: entry.uid,
             host: text.host.clone(),
             command: text.command.clone(),
             why: text.why.clone(),
@@ -92,6 +93,14 @@ impl Record {
             asked_at: seconds(entry.asked_at),
             held_since: (entry.held_since != 0).then(|| seconds(entry.held_since)),
         }
+    }
+
+    /// With the user's name. Not to be asked in a critical section.
+    pub(crate) fn named(mut self) -> Self {
+        if self.user.is_empty() {
+            self.user = surroundings::name_of(self.uid);
+        }
+        self
     }
 
     /// Whether its processes are of this host.
@@ -111,6 +120,9 @@ impl Record {
     /// In a few words.
     #[must_use]
     pub fn who(&self) -> String {
+        if self.user.is_empty() {
+            return self.clone().named().who();
+        }
         let of = |text: &Option<String>| {
             text.as_ref()
                 .map_or_else(String::new, |text| format!(", {text}"))

@@ -48,6 +48,7 @@ pub struct Wanted {
     pub(crate) take: u32,
     pub(crate) among: Vec<String>,
     pub(crate) gives: Gives,
+    pub(crate) create: bool,
 }
 
 impl Wanted {
@@ -76,7 +77,15 @@ impl Wanted {
             take: 1,
             among: Vec::new(),
             gives: Gives::Nothing,
+            create: true,
         }
+    }
+
+    /// Only if somebody uses it just now; else somebody else must do so first.
+    #[must_use]
+    pub fn only_if_used(mut self) -> Self {
+        self.create = false;
+        self
     }
 
     /// In this mode.
@@ -144,7 +153,7 @@ impl Wanted {
     #[must_use]
     pub fn on_this_host(&self) -> Self {
         let mut local = self.clone();
-        local.gives = Gives::Nothing;
+        (local.gives, local.create) = (Gives::Nothing, true);
         if local.shape == Shape::Pool {
             (local.shape, local.mode, local.take) = (Shape::Modes, Mode::NL, 1);
             local.among.clear();
@@ -209,8 +218,6 @@ pub struct Request {
     pub held_above: Vec<Badge>,
     /// Whether locks that are held above are shared with us.
     pub reentrant: bool,
-    /// Whether a lock that nobody uses just now may be used; else somebody else must do so first.
-    pub create: bool,
     /// How long a lock counts as used after the last one has gone, if it was not before us.
     pub idle: Duration,
 }
@@ -229,7 +236,6 @@ impl Request {
             origin: None,
             held_above: Vec::new(),
             reentrant: false,
-            create: true,
             idle: Duration::ZERO,
         }
     }

@@ -27,7 +27,8 @@ pub(crate) struct Seat<'a> {
     /// Which of the request's locks.
     pub(crate) number: usize,
     pub(crate) store: Store,
-    pub(crate) durable: Durable,
+    /// Where is kept what it gives, if it gives any of what must outlive the host's run.
+    pub(crate) durable: Option<Durable>,
     pub(crate) format: Option<Format>,
     pub(crate) ticket: Cell<Option<u64>>,
     /// What it was given already, while other locks of the request keep us.
@@ -55,7 +56,7 @@ pub(crate) fn come(
 ) -> Result<bool, LockError> {
     line.agree_on(seat.wanted.shape)?;
     if !line.is_used()? {
-        if !request.create {
+        if !seat.wanted.create {
             return Ok(false);
         }
         line.image_mut().idle = u64::try_from(request.idle.as_micros()).unwrap_or(u64::MAX);
@@ -84,6 +85,7 @@ pub(crate) fn come(
         Crowd::ReplacePending => {
             for entry in waiting {
                 let who = surroundings::ourselves().pid;
+                // The user's name is known by now, or looking for it would keep everybody.
                 let why = format!("replaced by {who} ({})", surroundings::user());
                 dismiss(line, entry.ticket, why)?;
             }
@@ -222,46 +224,100 @@ fn cut(text: &str, longest: usize) -> String {
 /// What a grant gives.
 pub(crate) enum Gift {
     Of(Vec<String>),
-    /// A time, but not yet.
-    Later(Duration),
+    /// What must be written to the disk first, outside of the critical section ([`prepare`]).
+    Unprepared,
 }
 
-pub(crate) fn give(
-    seat: &Seat<'_>,
-    line: &mut Line<'_>,
-    ticket: u64,
-    waited: bool,
-) -> Result<Gift, LockError> {
-    Ok(match (&seat.wanted.gives, &seat.format) {
-        (Gives::Nothing, _) if line.image().shape == Shape::Pool => {
+/// What `ticket` gets that nobody keeps from it any more.
+pub(crate) fn give(seat: &Seat<'_>, line: &mut Line<'_>, ticket: u64) -> Gift {
+    // What was given stays given while another lock of the request keeps us.
+    if let Some(things) = seat.given.borrow().clone() {
+        return Gift::Of(things);
+    }
+    match &seat.wanted.gives {
+        Gives::Nothing if line.image().shape == Shape::Pool => {
             let places = line.store().places(line.image());
             Gift::Of(choose(&places, ticket, line.image().counts.granted))
         }
-        (Gives::Nothing, _) | (Gives::Timestamp { .. }, None) => Gift::Of(Vec::new()),
+        Gives::Nothing => Gift::Of(Vec::new()),
+        Gives::Sequence {
+            transactional: false,
+        } => match line.next_number() {
+            Some(number) => {
+                let things = vec![number.to_string()];
+                seat.given.replace(Some(things.clone()));
+                Gift::Of(things)
+            }
+            None => Gift::Unprepared,
+        },
+        Gives::Sequence {
+            transactional: true,
+        }
+        | Gives::Timestamp { .. } => Gift::Unprepared,
+    }
+}
+
+/// What was given when others came first. A number is ours; a time is not to be an old one.
+pub(crate) fn take_back(seat: &Seat<'_>) {
+    match &seat.wanted.gives {
+        Gives::Timestamp { .. } => drop(seat.given.take()),
+        Gives::Nothing | Gives::Sequence { .. } => {}
+    }
+}
+
+/// Writes to the disk what is to be given to `ticket`, which is in the queue, and next in it. Outside
+/// of the critical section. Returns how long is to be waited, if it is not yet time; `waited` says
+/// that we did already.
+pub(crate) fn prepare(
+    seat: &Seat<'_>,
+    ticket: u64,
+    waited: bool,
+    limit: Duration,
+) -> Result<Option<Duration>, LockError> {
+    let Some(durable) = &seat.durable else {
+        return Ok(None);
+    };
+    let shape = seat.wanted.shape;
+    let alone = durable.alone(limit)?;
+    let things = match (&seat.wanted.gives, &seat.format) {
+        (Gives::Nothing, _) | (Gives::Timestamp { .. }, None) => Vec::new(),
         (
             Gives::Sequence {
                 transactional: false,
             },
             _,
-        ) => Gift::Of(vec![seat.durable.number(line.image_mut())?.to_string()]),
+        ) => {
+            // Somebody may have done so while we waited for him.
+            if Line::enter(&seat.store, limit, shape)?.has_numbers() {
+                return Ok(None);
+            }
+            let numbers = alone.set_aside()?;
+            let mut line = Line::enter(&seat.store, limit, shape)?;
+            line.add_numbers(numbers);
+            line.save()?;
+            return Ok(None);
+        }
         (
             Gives::Sequence {
                 transactional: true,
             },
             _,
         ) => {
+            let image = Line::enter(&seat.store, limit, shape)?.image().clone();
             let is_there = |other: u64| {
-                line.entry(other)
-                    .is_some_and(|entry| line.store().is_there(entry).unwrap_or(true))
+                let mut entries = image.entries.iter();
+                let entry = entries.find(|entry| entry.ticket == other);
+                entry.is_some_and(|entry| seat.store.is_there(entry).unwrap_or(true))
             };
-            let number = seat.durable.number_on_trial(ticket, is_there)?;
-            Gift::Of(vec![number.to_string()])
+            vec![alone.number_on_trial(ticket, is_there)?.to_string()]
         }
-        (Gives::Timestamp { .. }, Some(format)) => match seat.durable.stamp(format, waited)? {
-            Stamp::Given(text) => Gift::Of(vec![text]),
-            Stamp::Later(time) => Gift::Later(time),
+        (Gives::Timestamp { .. }, Some(format)) => match alone.stamp(format, waited)? {
+            Stamp::Given(text) => vec![text],
+            Stamp::Later(time) => return Ok(Some(time)),
         },
-    })
+    };
+    seat.given.replace(Some(things));
+    Ok(None)
 }
 
 pub(crate) fn grant(line: &mut Line<'_>, ticket: u64, things: &[String]) -> Result<(), LockError> {

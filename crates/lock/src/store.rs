@@ -5,8 +5,10 @@
 //! checksum, and readers take the newer one that is whole. Nothing in here waits for a lock to be
 //! granted, or knows when it is.
 //!
-//! The file: a page of numbers to sleep on, the two copies, a place of 4 KiB for each one's text,
-//! and the history. Most of it is never written, and takes no room.
+//! The file: a page of numbers to sleep on, the two copies, the history, and a place of 4 KiB for
+//! each one's text. Most of it is never written, and takes no room. What is written to give a lock
+//! back comes before what is written to get one: a limit to the size of files (setrlimit(2),
+//! `RLIMIT_FSIZE`) that lets somebody in lets him out.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -24,6 +26,7 @@ use ward_sys::lockfile;
 use ward_sys::words::Words;
 
 use crate::error::LockError;
+use crate::history::{self, REMEMBERED};
 use crate::image::{Counts, Entry, Head, Image, LONGEST, MOST, NO_TEXT, is_of_a_queue};
 use crate::name::Name;
 use crate::surroundings;
@@ -37,26 +40,25 @@ const SECTION: u64 = 0;
 /// The first of the bytes that say who is there.
 const ALIVE: u64 = 1 << 40;
 
-/// Where the two copies are, the texts, and the history, bytes from the beginning.
+/// Where the two copies are, the history, and the texts, bytes from the beginning.
 const COPIES: [u64; 2] = [4 << 10, 512 << 10];
-const TEXTS: u64 = 1 << 20;
-const HISTORY: u64 = 32 << 20;
+pub(crate) const HISTORY: u64 = 1 << 20;
+const TEXTS: u64 = HISTORY + REMEMBERED * history::ROOM as u64;
 
 /// How much of a copy is read at once: most are no longer.
 const FIRST_READ: usize = 4 << 10;
 
-/// How many of the history are kept.
-pub(crate) const REMEMBERED: u64 = 256;
-
 const _: () = assert!(COPIES[0] + LONGEST as u64 <= COPIES[1]);
-const _: () = assert!(COPIES[1] + LONGEST as u64 <= TEXTS);
-const _: () = assert!(TEXTS + (MOST * ROOM) as u64 <= HISTORY);
+const _: () = assert!(COPIES[1] + LONGEST as u64 <= HISTORY);
 
 /// The section is held for microseconds; who holds it longer stands still.
 pub(crate) const STUCK: Duration = Duration::from_secs(10);
 
 /// Who waits at least so long for the section is told who is in it.
 const TOLD_AFTER: Duration = Duration::from_secs(1);
+
+/// A number that is higher than this is no count of wakings, but the letters of a text.
+const MOST_WOKEN: u32 = 1 << 24;
 
 /// So often a queue is read that is being changed meanwhile.
 const READS: u32 = 4;
@@ -73,6 +75,7 @@ pub(crate) struct Store {
     file: File,
     path: PathBuf,
     name: Name,
+    is_new: bool,
     words: OnceCell<Option<Words>>,
     /// Texts that were read, by ticket: they change with their version only.
     texts: RefCell<HashMap<u64, Arc<Text>>>,
@@ -82,27 +85,66 @@ impl Store {
     /// Opens the file of `name` in `directory`, made if need be.
     pub(crate) fn open(directory: &Path, name: &Name) -> Result<Self, LockError> {
         let path = directory.join(name.file());
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        let open = || {
-            File::options()
-                .read(true)
-                .write(true)
-                .custom_flags(flags.bits().cast_signed())
-                .open(&path)
-        };
-        let opened = match open() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                furnish(directory, &path).and_then(|()| open())
+        let mut opened = open(&path);
+        let mut is_new = false;
+        // One that nobody used may be removed by the time we open it.
+        for _ in 0..READS {
+            match &opened {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    is_new = true;
+                    opened = furnish(directory, &path).and_then(|()| open(&path));
+                }
+                _ => break,
             }
-            opened => opened,
-        };
-        Ok(Self {
-            file: opened.map_err(LockError::io("open", &path))?,
+        }
+        let file = opened.map_err(LockError::io("open", &path))?;
+        Ok(Self::of(file, path, name, is_new))
+    }
+
+    /// As [`Store::open`], if there is one.
+    pub(crate) fn known(directory: &Path, name: &Name) -> Result<Option<Self>, LockError> {
+        let path = directory.join(name.file());
+        match open(&path) {
+            Ok(file) => Ok(Some(Self::of(file, path, name, false))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(LockError::io("open", &path)(error)),
+        }
+    }
+
+    fn of(file: File, path: PathBuf, name: &Name, is_new: bool) -> Self {
+        Self {
+            file,
             path,
             name: name.clone(),
+            is_new,
             words: OnceCell::new(),
             texts: RefCell::default(),
-        })
+        }
+    }
+
+    /// Whether nobody had used it before us.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether somebody is in the queue, or was a moment ago: what is written of him may not be there
+    /// yet, or any more.
+    pub(crate) fn is_anybody_there(&self) -> Result<bool, LockError> {
+        lockfile::is_any_locked(&self.file, ALIVE).map_err(LockError::io("look at", &self.path))
+    }
+
+    /// Whether there is a queue in it, of whichever boot.
+    pub(crate) fn has_queue(&self) -> Result<bool, LockError> {
+        let newest = self.newest().map_err(LockError::io("read", &self.path))?;
+        Ok(newest.is_some())
     }
 
     /// Whether the file still is the one of its name, or any: somebody may have removed it.
@@ -210,7 +252,15 @@ impl Store {
             }
             let empty = |page: &[u8]| page.iter().all(|byte| *byte == 0);
             let queue = pages[1..].iter().any(|page| is_of_a_queue(page));
-            Ok(queue || pages.iter().all(|page| empty(page)))
+            // Where the host lost its power, the numbers may have reached the disk, and no queue.
+            let numbers = meta.len() >= Words::LENGTH as u64
+                && pages[0]
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .all(|it| u32::from_ne_bytes(*it) < MOST_WOKEN);
+            let copies = pages[1..].iter().all(|page| empty(page));
+            Ok(queue || (copies && (numbers || empty(&pages[0]))))
         };
         match is_ours() {
             Err(error) => return Err(failed(error)),
@@ -380,21 +430,15 @@ impl Store {
         let stays = |entry: &&Entry| !entry.dismissed || entry.standing == Standing::Holding;
         image.entries.iter().filter(stays).map(place).collect()
     }
+}
 
-    /// The history, oldest first, as it was written.
-    pub(crate) fn remembered(&self, counts: &Counts) -> Vec<Vec<u8>> {
-        let first = counts.ended.saturating_sub(REMEMBERED);
-        let mut all = Vec::new();
-        for number in first..counts.ended {
-            let mut bytes = vec![0; ROOM];
-            let at = HISTORY + number % REMEMBERED * ROOM as u64;
-            if let Ok(read) = self.file.read_at(&mut bytes, at) {
-                bytes.truncate(read);
-                all.push(bytes);
-            }
-        }
-        all
-    }
+fn open(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
 }
 
 /// Makes a file for a lock, complete before it has its name: whoever is killed meanwhile leaves none
@@ -538,15 +582,6 @@ impl<'a> Section<'a> {
             .borrow_mut()
             .insert(text.ticket, Arc::new(text));
         Ok(())
-    }
-
-    /// Writes a line of the history to the place of its number. What finds no room is not
-    /// remembered.
-    pub(crate) fn remember(&self, number: u64, bytes: &[u8]) {
-        if bytes.len() <= ROOM {
-            let at = HISTORY + number % REMEMBERED * ROOM as u64;
-            let _ = self.store.file.write_all_at(bytes, at);
-        }
     }
 }
 

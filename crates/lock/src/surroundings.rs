@@ -1,9 +1,11 @@
 //! What is known of this process and its host, looked up once: locks are taken in microseconds.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::sync::OnceLock;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ward_sys::account;
 use ward_sys::clock;
@@ -60,9 +62,39 @@ pub(crate) fn user() -> &'static str {
     USER.get_or_init(|| name_of(own_uid()))
 }
 
-/// The name of a user, or his number.
+/// The name of a user, or his number. It may take another program to find it (getent(1)): nobody
+/// asks in a critical section, and each is looked up once.
 pub(crate) fn name_of(uid: u32) -> String {
-    account::name_of(uid).unwrap_or_else(|| uid.to_string())
+    static NAMES: Mutex<Option<HashMap<u32, String>>> = Mutex::new(None);
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = names.get_or_insert_default().entry(uid);
+    let name = known.or_insert_with(|| account::name_of(uid).unwrap_or_else(|| uid.to_string()));
+    name.clone()
+}
+
+/// Our user's home: `HOME` if that is a directory of his (it may be another's, whom he was before),
+/// else what the password database says; none if that is no directory.
+pub(crate) fn home() -> Option<PathBuf> {
+    let told = std::env::var_os("HOME").map(PathBuf::from);
+    let is_ours = |path: &PathBuf| {
+        let meta = fs::metadata(path);
+        path.is_absolute() && meta.is_ok_and(|meta| meta.is_dir() && meta.uid() == own_uid())
+    };
+    told.filter(is_ours).or_else(|| {
+        let user = account::user(&own_uid().to_string())?;
+        Some(PathBuf::from(user.home)).filter(|path| path.is_absolute() && path.is_dir())
+    })
+}
+
+/// What tells this host from others that may have the same files (machine-id(5)); its name, where
+/// that is not known.
+pub(crate) fn machine() -> String {
+    let id = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let id = id.trim();
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return host().to_owned();
+    }
+    id.to_owned()
 }
 
 /// The name of our host.

@@ -497,10 +497,7 @@ fn what_would_wait_for_ever_is_refused() {
 #[test]
 fn who_must_not_be_the_first_waits_for_the_first() {
     let place = Place::new("absent");
-    let second = Request {
-        create: false,
-        ..one("it")
-    };
+    let second = many(vec![lock("it").only_if_used()]);
     assert!(matches!(place.now(&second), Err(LockError::Absent { .. })));
     let locks = place.locks.clone();
     let waits = thread::spawn(move || locks.acquire(&second, Patience::Never, None));
@@ -512,10 +509,7 @@ fn who_must_not_be_the_first_waits_for_the_first() {
     first.release();
     drop(waits.join().expect("ended").expect("granted"));
     // It counts as used for an hour more.
-    let again = Request {
-        create: false,
-        ..one("it")
-    };
+    let again = many(vec![lock("it").only_if_used()]);
     place.now(&again).expect("known").release();
 }
 
@@ -554,11 +548,11 @@ fn what_was_is_remembered() {
     // The last one went without a word, and is found out by the next.
     place.now(&order("next")).expect("free").release();
     let history = place.locks.history("it").expect("read");
-    assert_eq!(history.len(), 256);
+    assert_eq!(history.len(), 128);
     let last = &history[history.len() - 2];
     assert_eq!(last.record.command, "make 299");
     assert_eq!(last.ended, Ended::Gone);
-    assert_eq!(history[0].record.command, "make 45");
+    assert_eq!(history[0].record.command, "make 173");
     assert_eq!(history[0].ended, Ended::Released);
     assert_eq!(history[0].record.why.as_deref(), Some("to see"));
 }
@@ -612,7 +606,7 @@ fn names_of_other_programs() {
     let held = place.now(&odd("N[3]", "")).expect("free");
     assert!(place.now(&odd("N[3]", "")).is_err());
     place.now(&odd("N[2]", "")).expect("another").release();
-    let listed = place.locks.list().expect("listed");
+    let listed = place.locks.list().expect("listed").locks;
     assert_eq!(listed[0].name, "N[3]");
     assert_eq!(place.locks.show("N[3]").expect("shown").holders.len(), 1);
     held.release();

@@ -48,7 +48,7 @@ Exit status:
 /// How locks are wanted, whichever verb wants them.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WaitArgs {
-    /// Where locks are [default: WARD_LOCK_DIR, /run/ward/locks, /run/user/UID/ward/locks]
+    /// Where locks are [default: WARD_LOCK_DIR, /run/ward/locks, ~/.local/state/ward/locks]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "The lock")]
     pub(crate) lock_dir: Option<PathBuf>,
 }
@@ -185,16 +185,52 @@ pub(crate) struct LockArgs {
     pub(crate) cluster: super::ClusterArgs,
 
     /// Become the command instead of guarding it: the lock is held until it, and whoever inherited its
-    /// descriptor, has ended. Of the options of `ward run`, none has an effect
-    #[arg(long, conflicts_with_all = ["hold", "max_hold", "transactional", "ignore_signal", "script",
-          "shell", "timeout", "idle_timeout", "signal", "merge", "log", "report", "chdir", "env",
-          "env_file", "clear_env", "user", "group", "umask", "nice", "rlimit", "keep_fd",
-          "memory_max", "pids_max", "cpu_max"], help_heading = "The lock")]
+    /// descriptor, has ended. Of the options of `ward run` there is only --quiet
+    #[arg(long, conflicts_with_all = NOT_WITH_EXEC, help_heading = "The lock")]
     pub(crate) exec: bool,
 
     #[command(flatten)]
     pub(crate) run: RunArgs,
 }
+
+/// Without a wrapper nobody does what these ask for.
+const NOT_WITH_EXEC: [&str; 35] = [
+    "hold",
+    "max_hold",
+    "transactional",
+    "ignore_signal",
+    "script",
+    "shell",
+    "shell_path",
+    "no_prelude",
+    "timeout",
+    "idle_timeout",
+    "signal",
+    "grace",
+    "leftover_grace",
+    "no_spare",
+    "merge",
+    "log",
+    "log_append",
+    "timestamps",
+    "report",
+    "stdin",
+    "chdir",
+    "env",
+    "env_file",
+    "clear_env",
+    "user",
+    "group",
+    "umask",
+    "nice",
+    "rlimit",
+    "keep_fd",
+    "memory_max",
+    "pids_max",
+    "cpu_max",
+    "best_effort",
+    "containment",
+];
 
 /// What the verb says of itself: the flattened `ward run` says something else.
 pub(super) fn describe(command: clap::Command) -> clap::Command {
@@ -265,7 +301,7 @@ pub(crate) struct LocksArgs {
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
 
-    /// Who held them since the host started (the last 256)
+    /// Who held them since the host started (the last 128)
     #[arg(long, requires = "names")]
     pub(crate) history: bool,
 
@@ -365,4 +401,22 @@ pub(crate) struct StealArgs {
 
     #[command(flatten)]
     pub(crate) place: WaitArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exec_takes_no_option_that_has_no_effect() {
+        let run = RunArgs::augment_args(clap::Command::new("run"));
+        let options = run.get_arguments().map(|it| it.get_id().as_str());
+        let without: Vec<&str> = options.filter(|it| !NOT_WITH_EXEC.contains(it)).collect();
+        assert_eq!(without, ["command", "quiet"]);
+        let lock = LockArgs::augment_args(clap::Command::new("lock"));
+        for id in NOT_WITH_EXEC {
+            let known = lock.get_arguments().any(|it| it.get_id().as_str() == id);
+            assert!(known, "{id}");
+        }
+    }
 }

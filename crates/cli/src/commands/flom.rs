@@ -20,6 +20,7 @@ use ward_model::report::Report;
 use ward_model::signal::Signal;
 use ward_model::spec::Spec;
 
+use super::lock::{bear_a_limit_of_files, take_no_notice};
 use super::lock_wait::{Got, HELD, Refused, Wait, held_above};
 use super::run as in_custody;
 use crate::args::{Hold, LockArgs};
@@ -62,6 +63,7 @@ fn hold_and_run(order: Order) -> Result<ExitCode, ExitCode> {
             "descriptor {taken} is the lock's in the command"
         ))));
     }
+    bear_a_limit_of_files();
     let got = acquire(&order, &arguments)?;
     let element = got.told().first().map(|told| told.elements.join(","));
     let element = element.unwrap_or_default();
@@ -72,7 +74,9 @@ fn hold_and_run(order: Order) -> Result<ExitCode, ExitCode> {
     if order.hands_out {
         spec.command.push(element.into());
     }
-    ignore(&mut spec, order.ignored);
+    // Not while we wait: the original does not, either.
+    take_no_notice(&order.ignored);
+    spec.deaf_to = order.ignored;
     let program = spec.command.first().cloned().unwrap_or_default();
     let account = Account::new(report).map_err(refused)?;
     let mut wards = FAILED;
@@ -122,7 +126,6 @@ fn acquire(order: &Order, arguments: &LockArgs) -> Result<Got, ExitCode> {
         why: arguments.why.clone(),
         origin: Origin::build_of_this_process(),
         held_above: held_above(HELD),
-        create: order.create,
         idle: order.idle,
         ..Request::new(order.wanted.clone())
     };
@@ -171,17 +174,6 @@ fn tell_the_command(spec: &mut Spec, order: &Order, got: &Got, element: &str) {
         spec.environment.retain(|(known, _)| known != name);
         spec.environment.push((name.into(), value.into()));
     }
-}
-
-/// Does not heed these signals from now on. What is started does.
-fn ignore(spec: &mut Spec, signals: Vec<Signal>) {
-    for signal in &signals {
-        // Who ignores the ends of children is not told of them.
-        if *signal != Signal::CHLD {
-            ward_sys::signals::ignore(signal.number());
-        }
-    }
-    spec.deaf_to = signals;
 }
 
 /// Where the run's report goes, which tells the end of the command from what ward makes of it.

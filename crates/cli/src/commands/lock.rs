@@ -18,6 +18,9 @@ use super::{lock_words, run as in_custody};
 use crate::args::{Hold, LockArgs, LockedRunArgs, RunArgs};
 use crate::failure::Failure;
 
+/// SIGXFSZ.
+const XFSZ: i32 = 25;
+
 /// Waits for the locks, and runs the command.
 pub(crate) fn run(arguments: LockArgs) -> Result<ExitCode, Failure> {
     let request = Request {
@@ -46,6 +49,8 @@ pub(crate) fn run(arguments: LockArgs) -> Result<ExitCode, Failure> {
             "leave it out: if ward is killed, the command keeps the lock until it has ended",
         ));
     }
+    // Also while we wait.
+    take_no_notice(&arguments.ignore_signal);
     let wait = Wait {
         directory: Directory::open(arguments.place.lock_dir.as_deref())?,
         patience: patience(arguments.no_wait, arguments.wait),
@@ -69,24 +74,31 @@ pub(crate) fn run(arguments: LockArgs) -> Result<ExitCode, Failure> {
         Hold::Tree => Until::Tree,
     };
     let adjust = |spec: &mut Spec| {
-        take_no_notice(spec, &arguments.ignore_signal);
+        spec.deaf_to.clone_from(&arguments.ignore_signal);
         if let Some(limit) = arguments.max_hold.filter(|limit| !limit.is_zero()) {
             spec.policy.timeout = Some(limit);
             spec.policy.warn_after = Some(limit * 3 / 4);
+            // As long as it is held.
+            spec.policy.limits_the_tree = arguments.hold == Hold::Tree;
         }
     };
     hold_and_run(arguments.run, request, wait, until, &adjust)
 }
 
-/// Does not heed these signals from now on, nor pass them on. What is started does.
-fn take_no_notice(spec: &mut Spec, signals: &[Signal]) {
+/// Does not heed these signals from now on. What is started does.
+pub(super) fn take_no_notice(signals: &[Signal]) {
     for signal in signals {
         // Who ignores the ends of children is not told of them.
         if *signal != Signal::CHLD {
             ward_sys::signals::ignore(signal.number());
         }
     }
-    spec.deaf_to = signals.to_vec();
+}
+
+/// A limit on the size of files (setrlimit(2)) is an error where a queue is written, and does not end
+/// us in the middle of it. What is started heeds it.
+pub(super) fn bear_a_limit_of_files() {
+    ward_sys::signals::ignore(XFSZ);
 }
 
 /// `ward run`, with the locks that it is to hold.
@@ -191,6 +203,7 @@ fn hold_and_run(
     }
     let title = spec.title.clone();
     complete(&mut request, title, &spec.command);
+    bear_a_limit_of_files();
     let got = wait.acquire(&request)?;
     let mut spec = if spec.remove_at_end.is_some() {
         in_custody::spec(arguments)?

@@ -118,7 +118,6 @@ impl Wait {
         let began = Instant::now();
         let here = Request {
             locks: request.locks.iter().map(Wanted::on_this_host).collect(),
-            create: true,
             ..request.clone()
         };
         let held = directory.acquire(&here, patience, Some(tell))?;

@@ -4,11 +4,13 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ward_engine::holders;
-use ward_lock::{Directory, Ended, Listed, LockError, Past, Record, Request};
+use ward_lock::{Directory, Ended, Listed, Listing, LockError, Past, Record, Request};
+use ward_model::exit_code;
 use ward_model::lock::{Shape, Standing};
 
-use super::lock::{complete, patience};
+use super::lock::{bear_a_limit_of_files, complete, patience};
 use super::lock_wait::Progress;
 use super::{lock_words, say};
 use crate::args::{LocksArgs, LocksDeed, ReleaseArgs, ReserveArgs, StealArgs};
@@ -21,13 +23,14 @@ const LOOK: Duration = Duration::from_millis(200);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(arguments: &LocksArgs) -> Result<ExitCode, Failure> {
+    bear_a_limit_of_files();
     match &arguments.deed {
         Some(LocksDeed::Reserve(arguments)) => reserve(arguments),
         Some(LocksDeed::Release(arguments)) => release(arguments),
         Some(LocksDeed::Steal(arguments)) => steal(arguments),
         None if arguments.history => history(arguments),
         None if arguments.watch => watch(arguments),
-        None => show(&rendered(arguments)?),
+        None => list(arguments),
     }
 }
 
@@ -44,31 +47,56 @@ fn json(value: &serde_json::Value) -> Result<String, Failure> {
     Ok(format!("{text}\n"))
 }
 
-fn listed(arguments: &LocksArgs) -> Result<Vec<Listed>, Failure> {
+fn listed(arguments: &LocksArgs) -> Result<Listing, Failure> {
     #[cfg(feature = "etcd")]
     if let Some(mut hosts) = super::cluster::hosts(&arguments.cluster)? {
-        let mut all = hosts.list()?;
+        let mut locks = hosts.list()?;
         if !arguments.names.is_empty() {
-            all.retain(|lock| arguments.names.contains(&lock.name));
+            locks.retain(|lock| arguments.names.contains(&lock.name));
         }
-        return Ok(all);
+        return Ok(Listing {
+            locks,
+            unreadable: Vec::new(),
+        });
     }
     let directory = Directory::open(arguments.lock_dir.as_deref())?;
     if arguments.names.is_empty() {
         return Ok(directory.list()?);
     }
-    let names = arguments.names.iter();
-    Ok(names
-        .map(|name| directory.show(name))
-        .collect::<Result<_, _>>()?)
+    let mut listing = Listing::default();
+    for name in &arguments.names {
+        match directory.show(name) {
+            Ok(lock) => listing.locks.push(lock),
+            // It may be a mistake, and is that of who asked.
+            Err(error @ LockError::Name(_)) => return Err(error.into()),
+            Err(error) => listing.unreadable.push(error),
+        }
+    }
+    Ok(listing)
 }
 
-fn rendered(arguments: &LocksArgs) -> Result<String, Failure> {
-    let locks = listed(arguments)?;
-    if arguments.json {
-        return json(&serde_json::json!({ "locks": locks }));
+/// Says which are missing in a listing.
+fn complain(unreadable: &[LockError]) {
+    for error in unreadable {
+        say(&ward_engine::chain(error));
     }
-    Ok(locks.iter().map(lines).collect())
+}
+
+fn list(arguments: &LocksArgs) -> Result<ExitCode, Failure> {
+    let Listing { locks, unreadable } = listed(arguments)?;
+    let text = if arguments.json {
+        json(&serde_json::json!({ "locks": locks }))?
+    } else {
+        locks.iter().map(lines).collect()
+    };
+    show(&text)?;
+    complain(&unreadable);
+    // It is not all of them.
+    Ok(if unreadable.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit_code::WARD_FAILED)
+    })
 }
 
 /// A lock, and below it whoever holds and waits.
@@ -118,9 +146,14 @@ fn lines(lock: &Listed) -> String {
 /// Shows them again whenever something has changed, until it is interrupted or nobody reads.
 fn watch(arguments: &LocksArgs) -> Result<ExitCode, Failure> {
     let mut last = None;
+    let mut complained = 0;
     let terminal = std::io::stdout().is_terminal();
     loop {
-        let locks = listed(arguments)?;
+        let Listing { locks, unreadable } = listed(arguments)?;
+        if complained != unreadable.len() {
+            complain(&unreadable);
+            complained = unreadable.len();
+        }
         let text = if arguments.json {
             format!("{}\n", serde_json::json!({ "locks": locks }))
         } else {
@@ -151,8 +184,20 @@ fn watch(arguments: &LocksArgs) -> Result<ExitCode, Failure> {
             }
             last = Some(key);
         }
-        std::thread::sleep(LOOK);
+        if !somebody_reads_for(LOOK) {
+            return Ok(ExitCode::SUCCESS);
+        }
     }
+}
+
+/// Sleeps for so long; returns whether somebody still reads what we print: where nothing changes we
+/// would not learn of it by printing.
+fn somebody_reads_for(time: Duration) -> bool {
+    let out = std::io::stdout();
+    // The end of a pipe that nobody reads from is told without being asked for (poll(2)).
+    let mut polled = [PollFd::new(&out, PollFlags::empty())];
+    let time = Timespec::try_from(time).ok();
+    !poll(&mut polled, time.as_ref()).is_ok_and(|ready| ready > 0)
 }
 
 /// What makes one state of the queues another.
@@ -256,11 +301,46 @@ fn steal(arguments: &StealArgs) -> Result<ExitCode, Failure> {
 
 fn release(arguments: &ReleaseArgs) -> Result<ExitCode, Failure> {
     let directory = Directory::open(arguments.place.lock_dir.as_deref())?;
+    // Other programs' names may have commas in them.
+    let is_one = !arguments.name.contains(',') || directory.show(&arguments.name).is_ok();
+    if is_one {
+        return release_one(&directory, arguments, &arguments.name);
+    }
+    // A token is of one lock.
+    if arguments.token.is_some() {
+        return Err(Failure::usage(
+            format!(
+                "`{}` are several locks, which have a token each",
+                arguments.name
+            ),
+            "release them one by one",
+        ));
+    }
+    let names: Vec<&str> = arguments.name.split(',').collect();
+    for name in &names {
+        ward_lock::check_name(name)?;
+    }
+    // What is wrong with one is no reason to keep the others.
+    let mut failed = None;
+    for name in names {
+        match release_one(&directory, arguments, name) {
+            Ok(_) => {}
+            Err(failure) => failed = failed.or(Some(failure)),
+        }
+    }
+    failed.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+fn release_one(
+    directory: &Directory,
+    arguments: &ReleaseArgs,
+    name: &str,
+) -> Result<ExitCode, Failure> {
     if arguments.stop {
-        stop_work(&directory, arguments)?;
+        stop_work(directory, arguments, name)?;
     }
     let freed = directory.free(
-        &arguments.name,
+        name,
         arguments.token,
         arguments.anyway,
         arguments.why.as_deref(),
@@ -279,12 +359,12 @@ fn release(arguments: &ReleaseArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Tells the work to stop that holds it, and waits until it has.
-fn stop_work(directory: &Directory, arguments: &ReleaseArgs) -> Result<(), Failure> {
+fn stop_work(directory: &Directory, arguments: &ReleaseArgs, name: &str) -> Result<(), Failure> {
     // Of a part, the list shows the whole.
-    let parts = format!("{}/", arguments.name);
-    let is_it = |it: &Record| it.name == arguments.name || it.name.starts_with(&parts);
+    let parts = format!("{name}/");
+    let is_it = |it: &Record| it.name == name || it.name.starts_with(&parts);
     let holders = || -> Result<Vec<Record>, LockError> {
-        let mut holders = directory.show(&arguments.name)?.holders;
+        let mut holders = directory.show(name)?.holders;
         holders.retain(|it| {
             let meant = arguments.token.is_none_or(|token| Some(token) == it.token);
             !it.reserved && is_it(it) && meant
@@ -293,7 +373,7 @@ fn stop_work(directory: &Directory, arguments: &ReleaseArgs) -> Result<(), Failu
     };
     let told = holders()?;
     if !told.is_empty() {
-        directory.note_stop(&arguments.name, arguments.why.as_deref(), &told)?;
+        directory.note_stop(name, arguments.why.as_deref(), &told)?;
     }
     for holder in &told {
         say(&format!("stopping {}", holder.summary()));
@@ -301,7 +381,7 @@ fn stop_work(directory: &Directory, arguments: &ReleaseArgs) -> Result<(), Failu
             return Err(Failure::with_code(
                 format!("{} cannot be told to stop", holder.summary()),
                 Some("it may be another user's, or on another host or in another container"),
-                ward_model::exit_code::WARD_FAILED,
+                exit_code::WARD_FAILED,
             ));
         }
     }

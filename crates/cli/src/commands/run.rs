@@ -104,6 +104,7 @@ pub(super) fn spec(arguments: RunArgs) -> Result<Spec, Failure> {
         leftover_grace: arguments.leftover_grace,
         follow: false,
         warn_after: None,
+        limits_the_tree: false,
     };
     spec.log = arguments.log.map(|path| Log {
         path: path.into(),

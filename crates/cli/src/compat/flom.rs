@@ -59,8 +59,6 @@ pub(crate) struct Order {
     pub(crate) hands_out: bool,
     /// How long to wait in all.
     pub(crate) patience: Patience,
-    /// Whether nobody need use it already.
-    pub(crate) create: bool,
     /// How long it counts as used when we have gone.
     pub(crate) idle: Duration,
     /// Signals that are not heeded while the command runs.
@@ -201,7 +199,11 @@ fn order(
     let quantity = u32::try_from(configuration.number(Key::Quantity)).unwrap_or(1);
     Ok(Order {
         command: request.command,
-        wanted: resource.wanted(configuration.mode(), quantity.max(1))?,
+        wanted: resource.wanted(
+            configuration.mode(),
+            quantity.max(1),
+            configuration.is_on(Key::Create),
+        )?,
         hands_out: resource.hands_out(),
         name: resource.name().to_owned(),
         patience: match timeout {
@@ -209,7 +211,6 @@ fn order(
             0 => Patience::None,
             _ => Patience::For(milliseconds(timeout)),
         },
-        create: configuration.is_on(Key::Create),
         idle: milliseconds(idle),
         ignored,
         verbose: configuration.is_on(Key::Verbose),

@@ -255,3 +255,32 @@ fn formats() -> Result {
     );
     Ok(())
 }
+
+/// Whether a set is in use says the set itself, not the things that others hand out.
+#[test]
+fn a_set_that_was_used_exists_though_no_other_one_is() -> Result {
+    let world = world!()?;
+    let other = Holder::new(&world, "other", &["-r", "c.d"])?;
+    just(&world, &["-r", "a.b", "-i", "60000"])?.expect(0)?;
+    other.end()?.expect(0)?;
+    just(&world, &["-r", "a.b", "-e", "no", "-o", "0"])?.expect(0)?;
+    just(&world, &["-r", "c.d", "-e", "no", "-o", "0"])?.expect(96)?;
+    Ok(())
+}
+
+/// The next one gets what failed first.
+#[test]
+fn numbers_come_back_first_failed_first_given() -> Result {
+    let world = world!()?;
+    let options = ["-r", "_S_build[3]"];
+    let fails = |name: &'static str| Holder::with(&world, name, &options, "trap 'exit 7' EXIT;");
+    let (one, two, three) = (fails("one")?, fails("two")?, fails("three")?);
+    for holder in [two, three, one] {
+        holder.end()?.expect(7)?;
+    }
+    let got: Vec<String> = (0..4)
+        .map(|_| given(&world, &options))
+        .collect::<Result<_>>()?;
+    assert_eq!(got, ["2", "3", "1", "4"]);
+    Ok(())
+}

@@ -87,6 +87,7 @@ pub(super) fn post_of(wanted: &Wanted, request: &Request, own: Who) -> Post {
             guardian: None,
             work: None,
             user: surroundings::user().to_owned(),
+            uid: surroundings::own_uid(),
             host: surroundings::host().to_owned(),
             command: cut(&request.command),
             why: request.why.as_ref().map(cut),

@@ -31,6 +31,10 @@ pub struct Policy {
     /// Says once, when the leader has run this long, that it does.
     #[serde(default)]
     pub warn_after: Option<Duration>,
+    /// [`Policy::timeout`] and [`Policy::warn_after`] are about the tree: they go on when the leader
+    /// has ended.
+    #[serde(default)]
+    pub limits_the_tree: bool,
 }
 
 impl Default for Policy {
@@ -44,6 +48,7 @@ impl Default for Policy {
             leftover_grace: Duration::from_secs(2),
             follow: false,
             warn_after: None,
+            limits_the_tree: false,
         }
     }
 }
@@ -308,7 +313,9 @@ impl Life {
             State::Running => {
                 self.state = State::Lingering;
                 for timer in OF_THE_LEADER {
-                    actions.push(Action::Disarm(timer));
+                    if timer == Timer::IdleLimit || !self.policy.limits_the_tree {
+                        actions.push(Action::Disarm(timer));
+                    }
                 }
                 if !self.is_followed() {
                     actions.push(Action::Arm(
@@ -429,6 +436,12 @@ impl Life {
                 self.stop(CauseKind::LeftOver, signal, actions);
             }
             (Timer::Warning, State::Running) => actions.push(Action::Warn),
+            (Timer::TimeLimit, State::Lingering) if self.policy.limits_the_tree => {
+                self.stop(CauseKind::TimeLimit, signal, actions);
+            }
+            (Timer::Warning, State::Lingering) if self.policy.limits_the_tree => {
+                actions.push(Action::Warn);
+            }
             (Timer::Grace, State::Stopping) => self.kill(actions),
             (Timer::KillAgain, State::Killing) => {
                 actions.push(Action::KillTree);

@@ -290,6 +290,32 @@ fn who_runs_for_long_is_warned_of_once_and_only_while_it_runs() {
     assert_eq!(actions, []);
 }
 
+#[test]
+fn a_limit_of_the_tree_goes_on_when_the_leader_has_ended() {
+    for limits_the_tree in [false, true] {
+        let mut life = Life::new(Policy {
+            warn_after: Some(Duration::from_secs(45)),
+            limits_the_tree,
+            ..policy()
+        });
+        let mut actions = Vec::new();
+        for event in [Event::Spawned, Event::LeaderExited(OK)] {
+            life.handle(event, &mut actions);
+        }
+        let disarmed = |timer| actions.contains(&Action::Disarm(timer));
+        assert_eq!(disarmed(Timer::TimeLimit), !limits_the_tree);
+        assert_eq!(disarmed(Timer::Warning), !limits_the_tree);
+        assert!(disarmed(Timer::IdleLimit));
+        actions.clear();
+        life.handle(Event::TimerFired(Timer::Warning), &mut actions);
+        life.handle(Event::TimerFired(Timer::TimeLimit), &mut actions);
+        assert_eq!(actions.contains(&Action::Warn), limits_the_tree);
+        let told = Action::SignalTree(Signal::TERM, CauseKind::TimeLimit);
+        assert_eq!(actions.contains(&told), limits_the_tree);
+        assert_eq!(actions.contains(&Action::NameLeftOver), limits_the_tree);
+    }
+}
+
 fn follower() -> Life {
     let mut life = Life::new(Policy {
         follow: true,
@@ -374,9 +400,13 @@ proptest! {
     /// nothing is asked after the end, and no kill before the grace was over or waived, or the
     /// lock was lost. No grace is longer than the lock is good for.
     #[test]
-    fn invariants(events in prop::collection::vec(any_event(), 0..40), follow: bool) {
+    fn invariants(
+        events in prop::collection::vec(any_event(), 0..40),
+        follow: bool,
+        limits_the_tree: bool,
+    ) {
         let warn_after = Some(Duration::from_secs(45));
-        let mut life = Life::new(Policy { follow, warn_after, ..policy() });
+        let mut life = Life::new(Policy { follow, warn_after, limits_the_tree, ..policy() });
         let (mut finished, mut signalled, mut warned, mut may_kill) = (0, 0, 0, false);
         let (mut cause, mut left) = (None, Duration::MAX);
         let mut armed = HashSet::new();
@@ -414,7 +444,8 @@ proptest! {
                     Action::Disarm(timer) => { armed.remove(timer); }
                     Action::Warn => {
                         warned += 1;
-                        prop_assert_eq!(life.state(), State::Running);
+                        let lingers = limits_the_tree && life.state() == State::Lingering;
+                        prop_assert!(lingers || life.state() == State::Running);
                         prop_assert!(armed.remove(&Timer::Warning));
                     }
                     Action::NameLeftOver => prop_assert!(life.end().is_some()),

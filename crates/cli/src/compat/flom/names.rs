@@ -91,8 +91,27 @@ impl Resource {
         }
     }
 
-    /// The locks that it is, the one that the command is told of first.
-    pub(super) fn wanted(&self, mode: Mode, quantity: u32) -> Result<Vec<Wanted>, Refusal> {
+    /// The locks that it is, the one that the command is told of first. Unless it may be created,
+    /// somebody must use it already.
+    pub(super) fn wanted(
+        &self,
+        mode: Mode,
+        quantity: u32,
+        create: bool,
+    ) -> Result<Vec<Wanted>, Refusal> {
+        let mut wanted = self.locks(mode, quantity)?;
+        // Whether a set exists its own lock says: things may be in use that other sets hand out.
+        if let Some(itself) = wanted.pop() {
+            wanted.push(if create {
+                itself
+            } else {
+                itself.only_if_used()
+            });
+        }
+        Ok(wanted)
+    }
+
+    fn locks(&self, mode: Mode, quantity: u32) -> Result<Vec<Wanted>, Refusal> {
         let (root, path) = match &self.kind {
             Kind::Hierarchy => self.levels(),
             _ => (self.name.as_str(), ""),
@@ -302,7 +321,7 @@ mod tests {
     fn which_locks_they_are() {
         let of = |name: &str, quantity| {
             let resource = Resource::parse(name).expect(name);
-            let wanted = resource.wanted(Mode::PR, quantity);
+            let wanted = resource.wanted(Mode::PR, quantity, true);
             wanted.map(|all| {
                 all.iter()
                     .map(|it| format!("{} {}", it.name(), it.wanted_mode()))

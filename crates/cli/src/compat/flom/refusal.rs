@@ -89,6 +89,9 @@ impl Refusal {
         };
         match error {
             LockError::Busy { holders, .. } => busy().and(held_by(holders)),
+            LockError::NotDue(_) => {
+                busy().and("flom: nobody holds it, but the next of its times is still to come")
+            }
             LockError::Queued { waiting, .. } => {
                 busy().and(format!("flom: waited for by {}", shown(&waiting.summary())))
             }
@@ -126,7 +129,7 @@ impl Refusal {
 fn held_by(holders: &[Record]) -> String {
     const SHOWN: usize = 3;
     if holders.is_empty() {
-        return "flom: nobody holds it, but it is somebody else's turn, or not yet time".to_owned();
+        return "flom: nobody holds it, but it is somebody else's turn".to_owned();
     }
     let mut texts: Vec<String> = holders.iter().take(SHOWN).map(Record::summary).collect();
     if holders.len() > SHOWN {
