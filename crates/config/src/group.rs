@@ -164,9 +164,10 @@ pub(crate) fn read(
         let mut reader = Reader::new(context, section, keys::FCGI, found);
         reader.check_in("priority", Scope::Here);
         reader.check_in("user", Scope::Here);
-        let (name, processes) = own(&mut reader, ProgramKind::Fcgi, whose);
+        let (name, mut processes) = own(&mut reader, ProgramKind::Fcgi, whose);
         let user = processes.first().and_then(|process| process.user.clone());
         if let Some(socket) = socket(&mut reader, user.as_ref()) {
+            share(&socket, &mut processes);
             groups.push(of_one(&reader, name, GroupKind::Fcgi { socket }, processes));
         }
     }
@@ -246,17 +247,22 @@ fn named<'a>(
         };
         taken.insert(&member.name);
         let mut member_reader = Reader::new(context, member, kind.section(), reader.found);
-        processes.extend(program::read(&mut member_reader, kind, &name, whose));
+        let mut members = program::read(&mut member_reader, kind, &name, whose);
         if kind == ProgramKind::Fcgi {
-            member_reader.found.warn(
-                member.span,
-                format!(
-                    "[{}] is in the group `{name}`, and gets no socket there",
-                    member.name
+            let user = members.first().and_then(|process| process.user.clone());
+            // The original does not read the socket of a member, and takes one that is wrong.
+            let mut unsaid = Diagnostics::default();
+            let mut quiet = Reader::new(context, member, kind.section(), &mut unsaid);
+            match socket(&mut quiet, user.as_ref()).filter(|_| unsaid.errors() == 0) {
+                Some(socket) => share(&socket, &mut members),
+                None => reader.found.warn(
+                    member.span,
+                    format!("[{}] is in the group `{name}`, without a socket", member.name),
+                    Some("write socket = tcp://host:port or unix:///absolute/path".into()),
                 ),
-                Some("take it out of the group".into()),
-            );
+            }
         }
+        processes.extend(members);
     }
     Some(Group {
         name,
@@ -391,7 +397,13 @@ fn events(reader: &mut Reader<'_, '_>) -> Vec<&'static str> {
     events.into_iter().collect()
 }
 
-/// The socket of a FastCGI program that is in no group.
+fn share(socket: &FcgiSocket, processes: &mut [Process]) {
+    for process in processes {
+        process.socket = Some(socket.clone());
+    }
+}
+
+/// The socket of a FastCGI program.
 fn socket(reader: &mut Reader<'_, '_>, user: Option<&Account>) -> Option<FcgiSocket> {
     let backlog = reader.integer("socket_backlog");
     if backlog.is_some_and(|backlog| !(1..=LONGEST_BACKLOG).contains(&backlog)) {

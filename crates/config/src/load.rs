@@ -62,6 +62,8 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// The configuration, unless there are errors.
     pub configuration: Option<Configuration>,
+    /// Patterns of `[include]` that no file matches, from the main file's directory on.
+    pub unmatched: Vec<String>,
 }
 
 /// Reads the configuration at `path`, and what it includes.
@@ -73,14 +75,59 @@ pub fn load(path: &str, host: &Host, files: &dyn Files) -> Loaded {
         sources: Sources::default(),
         found: Diagnostics::default(),
         document: Document::default(),
+        unmatched: Vec::new(),
     };
     let configuration = loader.run(path);
-    let Loader { sources, found, .. } = loader;
+    let Loader {
+        sources,
+        found,
+        unmatched,
+        ..
+    } = loader;
     let configuration = configuration.filter(|_| found.errors() == 0);
     Loaded {
         sources,
         diagnostics: found.sorted(),
         configuration,
+        unmatched,
+    }
+}
+
+/// What a client finds in a configuration.
+#[derive(Debug, Clone)]
+pub struct LoadedClient {
+    /// The file.
+    pub sources: Sources,
+    /// Everything that was found, by place.
+    pub diagnostics: Vec<Diagnostic>,
+    /// `[supervisorctl]`, unless there is none, or there are errors.
+    pub client: Option<Supervisorctl>,
+    /// The names of all `[ctlplugin:x]`: Python, which is not loaded.
+    pub plugins: Vec<String>,
+}
+
+/// Reads what a client needs of the configuration at `path`: of the main file alone, as the
+/// original does, and nothing about programs.
+#[must_use]
+pub fn load_client(path: &str, host: &Host, files: &dyn Files) -> LoadedClient {
+    let mut loader = Loader {
+        host,
+        files,
+        sources: Sources::default(),
+        found: Diagnostics::default(),
+        document: Document::default(),
+        unmatched: Vec::new(),
+    };
+    let client = loader.client(path);
+    let sections = loader.document.sections().iter();
+    let plugins = sections.filter_map(|section| section.name.strip_prefix("ctlplugin:"));
+    let plugins = plugins.map(str::to_owned).collect();
+    let client = client.filter(|_| loader.found.errors() == 0);
+    LoadedClient {
+        client,
+        plugins,
+        sources: loader.sources,
+        diagnostics: loader.found.sorted(),
     }
 }
 
@@ -90,13 +137,15 @@ struct Loader<'a> {
     sources: Sources,
     found: Diagnostics,
     document: Document,
+    unmatched: Vec<String>,
 }
 
 impl Loader<'_> {
-    fn run(&mut self, path: &str) -> Option<Configuration> {
+    /// The bytes of the main file.
+    fn read(&mut self, path: &str) -> Option<Vec<u8>> {
         let absolute = join(&self.host.current_directory, path);
-        let bytes = match self.files.read(Path::new(&absolute)) {
-            Ok(bytes) => bytes,
+        match self.files.read(Path::new(&absolute)) {
+            Ok(bytes) => Some(bytes),
             Err(error) => {
                 let file = self.sources.add(SourceFile::new(path, ""));
                 self.found.error(
@@ -104,9 +153,28 @@ impl Loader<'_> {
                     format!("the file cannot be read: {error}"),
                     None,
                 );
-                return None;
+                None
             }
+        }
+    }
+
+    fn client(&mut self, path: &str) -> Option<Supervisorctl> {
+        let bytes = self.read(path)?;
+        self.add(path, &bytes);
+        let here = directory_of(&self.host.absolute(path)).to_owned();
+        let section = self.document.section(keys::SUPERVISORCTL.word)?;
+        let context = Context {
+            document: &self.document,
+            host: self.host,
+            files: self.files,
+            here: &here,
+            environment: Rc::new(self.host.environment.clone()),
         };
+        Some(server::supervisorctl(&context, section, &mut self.found))
+    }
+
+    fn run(&mut self, path: &str) -> Option<Configuration> {
+        let bytes = self.read(path)?;
         let here = directory_of(&self.host.absolute(path)).to_owned();
         let main = self.add(path, &bytes);
         // The client reads the main file only.
@@ -221,6 +289,7 @@ impl Loader<'_> {
             if paths.is_empty() {
                 self.found
                     .warn(span, format!("no file matches `{whole}`"), None);
+                self.unmatched.push(whole.clone());
             }
             for path in paths {
                 self.include_one(&path, span);
@@ -478,6 +547,39 @@ pub(crate) mod tests {
         let loaded = loaded("[supervisord]\n[program:a]\ncommand=x\ncontain=Tree\n");
         let process = &loaded.configuration.unwrap().groups[0].processes[0];
         assert_eq!(process.contain, crate::value::Contain::Tree);
+    }
+
+    #[test]
+    fn a_client_reads_its_own_section_of_the_main_file() {
+        let client = |text: &str| {
+            let files = [
+                ("/etc/s.conf", text),
+                ("/etc/more.conf", "[supervisorctl]\nprompt=more\n"),
+            ];
+            let files = files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()));
+            load_client("s.conf", &host(), &Memory(files.into()))
+        };
+        let found = client(
+            "[program:x]\nstartsecs=ten\n[include]\nfiles=more.conf\n[ctlplugin:p]\nx=y\n[supervisorctl]\nserverurl=unix://%(here)s/../s.sock\npassword=%(ENV_PORT)s\n",
+        );
+        let section = found.client.unwrap();
+        assert_eq!(section.serverurl, "unix:///s.sock");
+        assert_eq!(section.prompt, "supervisor");
+        assert_eq!(
+            section.password.map(|p| p.reveal().to_owned()),
+            Some("80".into())
+        );
+        assert_eq!(found.plugins, ["p"]);
+        assert_eq!(found.diagnostics, []);
+
+        let found = client("[supervisord]\n[include]\nfiles=more.conf\n");
+        assert_eq!((found.client, found.diagnostics.len()), (None, 0));
+        let found = client("[supervisorctl]\nprompt=%(nope)s\n");
+        assert_eq!((found.client, found.diagnostics.len()), (None, 1));
+        let found = client("junk\n[supervisorctl]\n");
+        assert_eq!((found.client, found.diagnostics.len()), (None, 1));
+        let found = load_client("gone.conf", &host(), &Memory::default());
+        assert_eq!((found.client, found.diagnostics.len()), (None, 1));
     }
 
     #[test]

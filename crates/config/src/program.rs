@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::group::FcgiSocket;
 use crate::ini::words::{BadWords, Pairs, pairs};
 use crate::keys::{self, Scope, SectionKind};
 use crate::read::{Origins, Reader};
@@ -105,6 +106,9 @@ pub struct Process {
     pub serverurl: Option<String>,
     /// Who is watched and stopped.
     pub contain: Contain,
+    /// What a FastCGI process accepts from, with all others of its program in its group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<FcgiSocket>,
     /// Where each key of its section was given.
     #[serde(skip)]
     pub origins: Origins,
@@ -201,6 +205,7 @@ fn template(reader: &mut Reader<'_, '_>, kind: ProgramKind, program: &str) -> Te
         stderr: channel(reader, ["stderr_capture_maxbytes", "stderr_events_enabled"]),
         serverurl: server_url(reader),
         contain: reader.contain("contain"),
+        socket: None,
         origins: reader.origins(),
         span: reader.section.span,
     };

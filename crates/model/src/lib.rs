@@ -11,6 +11,7 @@ pub mod exit_code;
 pub mod life;
 pub mod lock;
 pub mod names;
+pub mod program;
 pub mod quantity;
 pub mod ready;
 pub mod report;

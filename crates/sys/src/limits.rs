@@ -84,3 +84,19 @@ pub fn children_usage() -> ChildrenUsage {
         blocks_out: unsigned(usage.ru_oublock),
     }
 }
+
+/// A limit of another process, soft and hard; `None` if there is none, or we may not know
+/// (prlimit(2): same user, or privileged).
+#[must_use]
+pub fn limit_of(pid: i32, resource: u32) -> Option<(u64, u64)> {
+    let mut limit = libc::rlimit64 {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: only asks, into a valid struct.
+    let result = unsafe { libc::prlimit64(pid, resource, std::ptr::null(), &raw mut limit) };
+    (result == 0).then_some((limit.rlim_cur, limit.rlim_max))
+}
+
+/// The number of RLIMIT_RTTIME, which marks a process and all that it starts.
+pub const RTTIME: u32 = libc::RLIMIT_RTTIME;

@@ -20,6 +20,15 @@ impl Status {
     const SIGNALED: i32 = 1 << 17;
     const CORE: i32 = 1 << 8;
 
+    /// From the number that wait(2) gives for a process that has ended.
+    #[must_use]
+    pub fn from_wait_status(status: i32) -> Self {
+        match status & 0x7f {
+            0 => Self::Exited(u8::try_from((status >> 8) & 0xff).unwrap_or(u8::MAX)),
+            signal => Self::Signaled(signal, status & CORE_DUMPED != 0),
+        }
+    }
+
     /// As a number that is not 0, for a [`crate::shared::SharedNumber`]; `None` for a child
     /// that has not ended.
     #[must_use]
@@ -107,6 +116,65 @@ pub fn next(note: &mut dyn FnMut(Pid, Status)) -> Reaped {
     }
 }
 
+/// Takes the next child that ended, whatever made it, without waiting, after `note` was told of it as
+/// by [`next`]. Children that stop are not looked at: one that is killed just after it stopped would
+/// be taken for stopped, and its status would be lost.
+#[must_use]
+pub fn next_ended(note: &mut dyn FnMut(Pid, Status)) -> Reaped {
+    let ended = || look(libc::P_ALL, 0, libc::WNOWAIT);
+    match ended() {
+        Ok(Some((pid, status))) => {
+            note(pid, status);
+            let id = pid.as_raw_nonzero().get().unsigned_abs();
+            match look(libc::P_PID, id, 0) {
+                Ok(_) => Reaped::Child(pid, status),
+                Err(()) => Reaped::NothingNew,
+            }
+        }
+        Ok(None) => Reaped::NothingNew,
+        Err(()) => Reaped::NoChildren,
+    }
+}
+
+/// Whether this is a child of ours, be it alive or not yet reaped.
+#[must_use]
+pub fn is_own_child(pid: Pid) -> bool {
+    let id = pid.as_raw_nonzero().get().unsigned_abs();
+    look(libc::P_PID, id, libc::WNOWAIT).is_ok()
+}
+
+/// waitid(2) for children that have ended, without waiting; an error is ECHILD.
+fn look(
+    kind: libc::idtype_t,
+    id: libc::id_t,
+    option: libc::c_int,
+) -> Result<Option<(Pid, Status)>, ()> {
+    let options = libc::WEXITED | libc::WNOHANG | libc::__WALL | option;
+    loop {
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: the buffer has the right type.
+        let result = unsafe { libc::waitid(kind, id, info.as_mut_ptr(), options) };
+        if result != 0 {
+            match std::io::Error::last_os_error().raw_os_error() {
+                Some(libc::EINTR) => continue,
+                _ => return Err(()),
+            }
+        }
+        // SAFETY: zeroed, then filled; every bit pattern is valid.
+        let info = unsafe { info.assume_init() };
+        // SAFETY: waitid fills this field, or leaves it 0 if there is nothing to tell.
+        let pid = unsafe { info.si_pid() };
+        // SAFETY: as above.
+        let value = unsafe { info.si_status() };
+        let status = match info.si_code {
+            libc::CLD_EXITED => Status::Exited(u8::try_from(value & 0xff).unwrap_or(u8::MAX)),
+            libc::CLD_DUMPED => Status::Signaled(value, true),
+            _ => Status::Signaled(value, false),
+        };
+        return Ok(Pid::from_raw(pid).map(|pid| (pid, status)));
+    }
+}
+
 /// Takes the next child that ended or stopped, without waiting, and tells nobody before: for
 /// children of whose status nobody must know. Cheaper than [`next`] by one call each; otherwise
 /// the same.
@@ -183,5 +251,13 @@ mod tests {
             }
         }
         assert_eq!(noted, Some((pid, Status::Exited(7))));
+    }
+
+    #[test]
+    fn a_wait_status_says_how_it_ended() {
+        assert_eq!(Status::from_wait_status(0), Status::Exited(0));
+        assert_eq!(Status::from_wait_status(0x2a00), Status::Exited(42));
+        assert_eq!(Status::from_wait_status(9), Status::Signaled(9, false));
+        assert_eq!(Status::from_wait_status(0x8b), Status::Signaled(11, true));
     }
 }

@@ -36,6 +36,24 @@ pub fn block_everything() -> SavedMask {
     SavedMask(unsafe { old.assume_init() })
 }
 
+/// Blocks these signals in this thread.
+pub fn block(signals: &[i32]) -> SavedMask {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the whole set.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: initialised above.
+    let mut set = unsafe { set.assume_init() };
+    for signal in signals {
+        // SAFETY: the set is initialised; a bad number is answered by an error.
+        unsafe { libc::sigaddset(&raw mut set, *signal) };
+    }
+    let mut old = MaybeUninit::uninit();
+    // SAFETY: both pointers are valid for the call.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, old.as_mut_ptr()) };
+    // SAFETY: the call above filled it; it cannot fail with SIG_BLOCK.
+    SavedMask(unsafe { old.assume_init() })
+}
+
 /// A received signal and where it came from (sigaction(2), siginfo_t).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {

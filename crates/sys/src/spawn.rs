@@ -8,8 +8,11 @@
 //! Between clone and exec nothing may allocate, log, lock or panic: everything that the
 //! child needs is prepared by [`Launch::new`], and the child makes raw system calls only.
 
+mod beside;
 mod birth;
 mod child;
+
+pub use beside::{Beside, NotBeside};
 
 use std::ffi::{CString, NulError, OsStr, OsString};
 use std::io;
@@ -43,6 +46,8 @@ pub enum Group {
     /// One of its own, in the foreground of the terminal that is this one (0 to 2) of its
     /// standard streams.
     NewForeground(usize),
+    /// The caller's.
+    Same,
 }
 
 /// One resource limit by its `RLIMIT_` number; `u64::MAX` is unlimited.
@@ -187,6 +192,7 @@ pub struct Launch {
     keep: Vec<RawFd>,
     place: Vec<(OwnedFd, RawFd)>,
     tell_pid: Vec<OwnedFd>,
+    ignored: Vec<i32>,
     /// The child's word to its parent: how far it came, and the errno of what failed.
     stage: AtomicU32,
     errno: AtomicI32,
@@ -274,9 +280,26 @@ impl Launch {
                 .iter()
                 .map(|fd| park(*fd))
                 .collect::<Result<_, _>>()?,
+            ignored: Vec::new(),
             stage: AtomicU32::new(Stage::Begin as u32),
             errno: AtomicI32::new(0),
         })
+    }
+
+    /// The child begins with these signals ignored, all others having their default dispositions.
+    #[must_use]
+    pub fn ignoring(mut self, signals: &[i32]) -> Self {
+        self.ignored.extend_from_slice(signals);
+        self
+    }
+
+    /// What is executed is this file, and the command's first word only what it is called.
+    ///
+    /// # Errors
+    /// When the path contains a NUL byte.
+    pub fn executing(mut self, file: &OsStr) -> Result<Self, SpawnError> {
+        self.candidates = vec![CString::new(file.as_bytes())?];
+        Ok(self)
     }
 
     /// Starts it and returns its process id, once its exec has succeeded.

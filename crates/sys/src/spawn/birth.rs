@@ -5,6 +5,8 @@ use std::mem::MaybeUninit;
 #[cfg(target_arch = "x86_64")]
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
+#[cfg(target_arch = "x86_64")]
+use std::ptr;
 
 use crate::shared::SharedNumber;
 
@@ -33,11 +35,27 @@ pub(super) fn clone_into(
     args.stack = stack.as_mut_ptr() as u64;
     args.stack_size = size_of_val(stack) as u64;
     args.cgroup = directory.as_raw_fd() as u64;
+    // SAFETY: as this function's caller vouches for `clone_into` itself: `entry` never returns, and
+    // `stack` and `argument` stay until the child has exec'd or ended.
+    unsafe { run(&args, entry, argument) }
+}
+
+/// clone3(2) for a child that runs `entry` on the stack of `args`.
+///
+/// # Safety
+/// The stack must be mapped and aligned to 16 bytes, `entry` must not return, and with CLONE_VM the
+/// flags must have CLONE_VFORK, so that stack and `argument` stay until the child is done with them.
+#[cfg(target_arch = "x86_64")]
+pub(super) unsafe fn run(
+    args: &libc::clone_args,
+    entry: extern "C" fn(*mut libc::c_void) -> libc::c_int,
+    argument: *mut libc::c_void,
+) -> io::Result<libc::pid_t> {
     let result: i64;
     // SAFETY: in the parent the system call returns as any other, with rcx and r11 lost.
-    // The child begins after it with the same registers but on `stack`, whose end is
+    // The child begins after it with the same registers but on its stack, whose end is
     // aligned to 16 bytes, calls `entry`, which never returns, and so never sees our
-    // frame. CLONE_VFORK keeps this thread, and with it `stack`, here meanwhile.
+    // frame. CLONE_VFORK keeps this thread, and with it the stack, here meanwhile.
     unsafe {
         std::arch::asm!(
             "syscall",
@@ -49,7 +67,7 @@ pub(super) fn clone_into(
             "ud2",
             "2:",
             inlateout("rax") libc::SYS_clone3 => result,
-            in("rdi") &raw const args,
+            in("rdi") ptr::from_ref(args),
             in("rsi") size_of::<libc::clone_args>(),
             in("r12") entry,
             in("r13") argument,

@@ -53,14 +53,14 @@ fn become_command(launch: &Launch) -> Step {
     }
 
     at(Stage::ProcessGroup);
-    let group = match launch.group {
-        Group::New | Group::NewForeground(_) => Some(0),
-        Group::Join(pid) => Some(pid.as_raw_nonzero().get() as usize),
-        Group::NewSession => None,
-    };
-    match group {
-        Some(group) => call(libc::SYS_setpgid, [0, group, 0, 0])?,
-        None => call(libc::SYS_setsid, [0; 4])?,
+    match launch.group {
+        Group::New | Group::NewForeground(_) => call(libc::SYS_setpgid, [0; 4])?,
+        Group::Join(pid) => {
+            let group = pid.as_raw_nonzero().get() as usize;
+            call(libc::SYS_setpgid, [0, group, 0, 0])?
+        }
+        Group::NewSession => call(libc::SYS_setsid, [0; 4])?,
+        Group::Same => 0,
     };
     if let Group::NewForeground(stream) = launch.group {
         at(Stage::Foreground);
@@ -80,6 +80,7 @@ fn become_command(launch: &Launch) -> Step {
 
     at(Stage::Signals);
     reset_dispositions()?;
+    ignore(&launch.ignored)?;
 
     if !launch.limits.is_empty() {
         at(Stage::Limits);
@@ -185,6 +186,19 @@ fn reset_dispositions() -> Step {
         call(
             libc::SYS_rt_sigaction,
             [signal as usize, default.as_ptr() as usize, 0, 8],
+        )?;
+    }
+    Ok(())
+}
+
+fn ignore(signals: &[i32]) -> Step {
+    // As above, with SIG_IGN for the handler.
+    let mut ignored = [0usize; 8];
+    ignored[0] = libc::SIG_IGN;
+    for signal in signals {
+        call(
+            libc::SYS_rt_sigaction,
+            [*signal as usize, ignored.as_ptr() as usize, 0, 8],
         )?;
     }
     Ok(())

@@ -1,0 +1,13 @@
+//! The network face: HTTP on unix and TCP sockets, XML-RPC, the status page, log tails, authentication.
+//!
+//! It decides nothing about programs: every call becomes one of [`ward_supervise::api::Control`].
+
+#![forbid(unsafe_code)]
+
+pub mod host;
+pub mod http;
+pub mod listen;
+mod page;
+mod rpc;
+mod watch;
+pub mod xmlrpc;

@@ -1,0 +1,301 @@
+//! Starting a program: as the keeper's child from its birth, with pipes that nobody's death breaks.
+//!
+//! The order, and what is there if this process is killed between two steps:
+//! 1. The roster says that a new generation is being started: there is no process, and none is made up.
+//! 2. Pipes are made and opened: names without a process, which the next daemon removes.
+//! 3. The keeper is sent their readers. Should all of us but the keeper and the program die from here on,
+//!    what the program writes is held: by the keeper or, until it has received it, by the packet itself.
+//! 4. The process is made. The kernel writes its id into the roster before it runs: from that store on
+//!    it is known, whatever becomes of us, and its end is noted under its slot.
+//! 5. What identifies it beyond its id is written down, for whoever finds it when the keeper is gone
+//!    too; until then the time of its start has to do.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::process::Resource;
+use thiserror::Error;
+use ward_sys::spawn::{
+    Credentials, Group, Join, Launch, Limit, NotBeside, SpawnError, Surroundings,
+};
+use ward_sys::stage::Stage;
+use ward_sys::{clock, fifo, limits, pidfd};
+
+use super::adoption::write_down;
+use super::{Custody, Live};
+use crate::keeper::pipes::{self, End};
+use crate::keeper::role;
+use crate::keeper::roster::{Flags, Phase, Slot, Stream, Word};
+use crate::keeper::watch::wall_clock;
+use crate::keeper::wire::Message;
+
+const SIGPIPE: i32 = 13;
+
+/// Where a program's input comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum Stdin<'a> {
+    /// A pipe that [`Custody::stdin_writer`] opens. It never ends: the program has it open for writing,
+    /// too.
+    Pipe,
+    /// This.
+    Fd(BorrowedFd<'a>),
+}
+
+/// A program to be started.
+#[derive(Debug, Clone, Copy)]
+pub struct Spec<'a> {
+    /// Program and arguments; without a slash it is searched for in the `PATH` of `environment`.
+    pub command: &'a [OsString],
+    /// Its environment, complete.
+    pub environment: &'a [(OsString, OsString)],
+    /// Its directory, if another than the daemon's.
+    pub directory: Option<&'a OsStr>,
+    /// Its file mode creation mask, if another.
+    pub umask: Option<u32>,
+    /// Its user and groups, if others. Its pipes are that user's then.
+    pub credentials: Option<&'a Credentials>,
+    /// Added to the niceness.
+    pub nice: Option<i32>,
+    /// Its resource limits, where they differ from the daemon's; open files, if they are not among
+    /// these, as the user of the keeper had them.
+    pub limits: &'a [Limit],
+    /// The cgroup to be in.
+    pub cgroup: Option<Join<'a>>,
+    /// Its input.
+    pub stdin: Stdin<'a>,
+    /// Whether its errors go where its output goes.
+    pub redirect_stderr: bool,
+    /// Whether it begins with SIGPIPE ignored, as Supervisor's programs do.
+    pub ignore_sigpipe: bool,
+}
+
+/// A program that was started.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its process id, and its process group's.
+    pub pid: i32,
+    /// Which process of its slot it is.
+    pub generation: u32,
+    /// When it was started, in nanoseconds since 1970.
+    pub at: u64,
+    /// Reader of its output, which does not block.
+    pub stdout: OwnedFd,
+    /// Reader of its errors, unless those are redirected.
+    pub stderr: Option<OwnedFd>,
+}
+
+/// Why a program was not started. The slot is as it was before, but for its generation.
+#[derive(Debug, Error)]
+pub enum SpawnFailure {
+    /// The process before it is not over, its end was not acknowledged, or the slot is nobody's.
+    #[error("the process before it is not over")]
+    Busy,
+    /// The keeper is gone: [`Custody::take_over`].
+    #[error("the keeper is gone")]
+    KeeperGone(#[source] io::Error),
+    /// Its pipes could not be made.
+    #[error("cannot make its pipes")]
+    Pipes(#[source] io::Error),
+    /// A step failed.
+    #[error("{error}")]
+    Start {
+        /// Which, and why.
+        #[source]
+        error: SpawnError,
+        /// The process that failed before its exec, if there was one. Its end is told to nobody; should
+        /// the daemon be killed before this was returned, the next one finds a process that ended with
+        /// status 127.
+        pid: Option<i32>,
+    },
+}
+
+impl SpawnFailure {
+    /// The stage that failed and the error number, where there are such.
+    #[must_use]
+    pub fn stage_and_errno(&self) -> (Stage, i32) {
+        match self {
+            Self::Busy => (Stage::Begin, 0),
+            Self::KeeperGone(error) | Self::Pipes(error) => {
+                (Stage::Begin, error.raw_os_error().unwrap_or(0))
+            }
+            Self::Start { error, .. } => error.stage_and_errno(),
+        }
+    }
+}
+
+/// The ends of the pipes of one process.
+struct Pipes {
+    stdin: Option<OwnedFd>,
+    stdout: (OwnedFd, OwnedFd),
+    stderr: Option<(OwnedFd, OwnedFd)>,
+}
+
+impl Custody {
+    /// Starts a program in a process group of its own, in the keeper's session, as the keeper's child.
+    /// Returns once its exec has succeeded.
+    ///
+    /// # Errors
+    /// [`SpawnFailure`]: nothing was started.
+    pub fn spawn(&mut self, slot: Slot, spec: &Spec<'_>) -> Result<Spawned, SpawnFailure> {
+        self.idle(slot).map_err(|_| SpawnFailure::Busy)?;
+        let flags = Flags {
+            redirect_stderr: spec.redirect_stderr,
+            stdin: matches!(spec.stdin, Stdin::Pipe),
+        };
+        let at = wall_clock();
+        let boot = u64::try_from(clock::since_boot().as_nanos()).unwrap_or(u64::MAX);
+        let generation = self.house.roster.begin(slot, flags, at, boot);
+        let started = self.spawn_generation(slot, generation, spec);
+        let (pid, pipes) = match started {
+            Ok(started) => started,
+            Err(failure) => {
+                let roster = &self.house.roster;
+                roster.set_failed(slot, generation);
+                roster.set_phase(slot, Phase::Claimed);
+                self.forget_pipes(slot, generation);
+                return Err(failure);
+            }
+        };
+        Ok(Spawned {
+            pid,
+            generation,
+            at,
+            stdout: pipes.stdout.1,
+            stderr: pipes.stderr.map(|(_, reader)| reader),
+        })
+    }
+
+    fn spawn_generation(
+        &mut self,
+        slot: Slot,
+        generation: u32,
+        spec: &Spec<'_>,
+    ) -> Result<(i32, Pipes), SpawnFailure> {
+        let pipes = self
+            .make_pipes(slot, generation, spec)
+            .map_err(SpawnFailure::Pipes)?;
+        let mut readers = vec![pipes.stdout.1.as_fd()];
+        readers.extend(pipes.stderr.as_ref().map(|(_, reader)| reader.as_fd()));
+        self.send(
+            &Message::Readers(slot, generation, Stream::Stdout),
+            &readers,
+        )
+        .map_err(SpawnFailure::KeeperGone)?;
+
+        let launch = self
+            .prepare(spec, &pipes)
+            .map_err(|error| SpawnFailure::Start { error, pid: None })?;
+        let roster = &self.house.roster;
+        let beside =
+            launch
+                .start_beside(roster.cell_word(slot))
+                .map_err(|NotBeside { error, pid }| SpawnFailure::Start {
+                    error,
+                    pid: pid.map(|pid| pid.as_raw_nonzero().get()),
+                })?;
+        let pid = beside.pid.as_raw_nonzero().get();
+        // By its number it is the right one as long as its end is not noted: it was not reaped before.
+        let pidfd = beside.pidfd.or_else(|| {
+            let fd = pidfd::open(pid).ok()?;
+            roster.end_of(slot, generation).is_none().then_some(fd)
+        });
+        if let Some(pidfd) = &pidfd {
+            write_down(roster, slot, pid, pidfd);
+        }
+        roster.set_phase(slot, Phase::Alive);
+        self.live[slot.index()] = pidfd.map(|pidfd| Live { pid, pidfd });
+        Ok((pid, pipes))
+    }
+
+    fn make_pipes(&self, slot: Slot, generation: u32, spec: &Spec<'_>) -> io::Result<Pipes> {
+        let directory = self.house.directory.as_fd();
+        let owner = spec.credentials.map(|who| (who.uid, who.gid));
+        let make = |end| fifo::make(directory, &pipes::name(slot, generation, end), owner);
+        let both = |stream| -> io::Result<_> {
+            let end = End::Out(stream);
+            let writer = make(end)?;
+            let reader = fifo::reader(directory, &pipes::name(slot, generation, end))?;
+            Ok((writer, reader))
+        };
+        Ok(Pipes {
+            stdin: match spec.stdin {
+                Stdin::Pipe => Some(make(End::In)?),
+                Stdin::Fd(_) => None,
+            },
+            stdout: both(Stream::Stdout)?,
+            stderr: if spec.redirect_stderr {
+                None
+            } else {
+                Some(both(Stream::Stderr)?)
+            },
+        })
+    }
+
+    fn prepare(&self, spec: &Spec<'_>, pipes: &Pipes) -> Result<Launch, SpawnError> {
+        let stdin = match (&pipes.stdin, spec.stdin) {
+            (Some(pipe), _) => pipe.as_fd(),
+            (None, Stdin::Fd(fd)) => fd,
+            (None, Stdin::Pipe) => self.socket.as_fd(),
+        };
+        let stdout = pipes.stdout.0.as_fd();
+        let stderr = pipes
+            .stderr
+            .as_ref()
+            .map_or(stdout, |(pipe, _)| pipe.as_fd());
+        let mut limits = spec.limits.to_vec();
+        if let Some(nofile) = self.users_nofile(spec.limits) {
+            limits.push(nofile);
+        }
+        // The role is ours alone, even where somebody made this from our own environment.
+        let is_foreign = |(name, _): &(OsString, OsString)| name != role::VARIABLE;
+        let filtered: Vec<(OsString, OsString)>;
+        let environment = if spec.environment.iter().all(is_foreign) {
+            spec.environment
+        } else {
+            let kept = spec.environment.iter().filter(|item| is_foreign(item));
+            filtered = kept.cloned().collect();
+            &filtered
+        };
+        let launch = Launch::new(
+            spec.command,
+            &Surroundings {
+                environment,
+                directory: spec.directory,
+                credentials: spec.credentials,
+                umask: spec.umask,
+                nice: spec.nice,
+                limits: &limits,
+                group: Group::New,
+                cgroup: spec.cgroup,
+                stdio: [stdin, stdout, stderr],
+                keep: &[],
+                place: &[],
+                tell_pid: &[],
+            },
+        )?;
+        let ignored: &[i32] = if spec.ignore_sigpipe { &[SIGPIPE] } else { &[] };
+        Ok(launch.ignoring(ignored))
+    }
+
+    /// The limit of open files that the user had, as keeper and daemon raised theirs.
+    fn users_nofile(&self, given: &[Limit]) -> Option<Limit> {
+        let resource = limits::NAMES
+            .iter()
+            .find_map(|(name, number)| (*name == "nofile").then_some(*number))?;
+        if given.iter().any(|limit| limit.resource == resource) {
+            return None;
+        }
+        let roster = self.roster();
+        let now = rustix::process::getrlimit(Resource::Nofile);
+        let hard = roster
+            .get(Word::NofileHard)
+            .min(now.maximum.unwrap_or(u64::MAX));
+        let soft = roster.get(Word::NofileSoft).min(hard);
+        (soft > 0).then_some(Limit {
+            resource,
+            soft,
+            hard,
+        })
+    }
+}
