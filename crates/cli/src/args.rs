@@ -3,10 +3,13 @@
 mod check;
 #[cfg(feature = "etcd")]
 mod cluster;
+mod ctl;
 mod daemon;
 mod lock;
+mod plain;
 mod run;
 mod surroundings;
+mod up;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -20,6 +23,7 @@ use ward_model::exit_code;
 pub(crate) use check::CheckArgs;
 #[cfg(feature = "etcd")]
 pub(crate) use cluster::ClusterArgs;
+pub(crate) use ctl::CtlArgs;
 pub(crate) use daemon::{
     IfRunning, LogsArgs, PsArgs, RestartArgs, SpawnArgs, StatusArgs, StopArgs,
 };
@@ -28,9 +32,13 @@ pub(crate) use lock::{
 };
 pub(crate) use run::RunArgs;
 pub(crate) use surroundings::{Containment, SurroundingsArgs};
+pub(crate) use up::UpArgs;
 
 /// Reads the command line of this process. Ends it for `--help`, `--version` and mistakes.
 pub(crate) fn parse() -> Ward {
+    if let Some(plain) = plain::read(std::env::args_os().skip(1)) {
+        return plain;
+    }
     // Taking the description apart again would cost as much as making it: it is left to the
     // end of the process.
     let mut command = std::mem::ManuallyDrop::new(Ward::command());
@@ -92,6 +100,8 @@ pub(crate) enum Verb {
     Flom(FlomArgs),
     Lock(Box<LockArgs>),
     Locks(Box<LocksArgs>),
+    Up(UpArgs),
+    Ctl(CtlArgs),
     Check(CheckArgs),
     Doctor(DoctorArgs),
     Man(ManArgs),
@@ -102,7 +112,7 @@ pub(crate) enum Verb {
 impl Verb {
     fn describe(command: Command) -> Command {
         type Described = (&'static str, &'static str, fn(Command) -> Command);
-        let verbs: [Described; 16] = [
+        let verbs: [Described; 18] = [
             (
                 "run",
                 "Run a command, with everything that it starts, in custody",
@@ -155,6 +165,16 @@ impl Verb {
                 LocksArgs::augment_args,
             ),
             (
+                "up",
+                "Keep the programs of a supervisord.conf running, as supervisord(1)",
+                up::describe,
+            ),
+            (
+                "ctl",
+                "Ask a supervisor how its programs stand, and tell it what to do, as supervisorctl(1)",
+                ctl::describe,
+            ),
+            (
                 "check",
                 "Tell everything that is wrong with a supervisord.conf, and what it says",
                 CheckArgs::augment_args,
@@ -201,6 +221,8 @@ impl FromArgMatches for Verb {
             "flom" => Self::Flom(FlomArgs::from_arg_matches(matches)?),
             "lock" => Self::Lock(Box::new(LockArgs::from_arg_matches(matches)?)),
             "locks" => Self::Locks(Box::new(LocksArgs::from_arg_matches(matches)?)),
+            "up" => Self::Up(UpArgs::from_arg_matches(matches)?),
+            "ctl" => Self::Ctl(CtlArgs::from_arg_matches(matches)?),
             "check" => Self::Check(CheckArgs::from_arg_matches(matches)?),
             "doctor" => Self::Doctor(DoctorArgs::from_arg_matches(matches)?),
             "man" => Self::Man(ManArgs::from_arg_matches(matches)?),

@@ -18,6 +18,10 @@ static ALLOCATOR: Arena = Arena;
 fn main() -> ExitCode {
     arena::populate();
     code::allow_rest();
+    // What this process is for may have been settled by who started it.
+    if let Some(code) = ward_supervise::keeper::by_role() {
+        return code;
+    }
     if let Some(code) = compat::by_name() {
         return code;
     }

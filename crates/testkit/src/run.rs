@@ -248,6 +248,12 @@ impl Capture {
             .clone()
     }
 
+    /// Whether the stream is at its end.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        self.reader.is_finished()
+    }
+
     /// Everything, once the stream is at its end.
     ///
     /// # Errors

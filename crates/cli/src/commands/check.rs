@@ -78,7 +78,7 @@ fn prefix(program: &Path) -> Option<&Path> {
 }
 
 /// The files of this host.
-struct Disk;
+pub(super) struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -102,7 +102,7 @@ impl Files for Disk {
 }
 
 /// This host, as far as a configuration depends on it.
-fn host(elsewhere: bool) -> Result<Host, Failure> {
+pub(super) fn host(elsewhere: bool) -> Result<Host, Failure> {
     let directory = std::env::current_dir()
         .map_err(|error| Failure::ours("the current directory is not known", &error))?;
     // Without the file there are no accounts, and every name is told to be unknown.

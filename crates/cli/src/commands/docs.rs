@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use ward_model::exit_code;
 use ward_model::life::State;
+use ward_model::program;
 
 use crate::args::{DocsArgs, Ward};
 use crate::failure::Failure;
@@ -16,6 +17,7 @@ const PAGES: &[Page] = &[
     ("config", "config.md", config),
     ("exit-codes", "exit-codes.md", exit_codes),
     ("life", "life.md", life),
+    ("states", "states.md", states),
     #[cfg(feature = "schema")]
     ("report-schema", "report.schema.json", report_schema),
 ];
@@ -79,22 +81,36 @@ fn life() -> Result<String, Failure> {
     let mut text = String::from(
         "# The life of a run\n\nGenerated from the code: what each event does in each state. `·` changes nothing.\n\n",
     );
-    let table = ward_model::life::table();
+    let states = State::ALL.map(|state| format!("{state:?}"));
+    push_table(&mut text, &states, &ward_model::life::table());
+    Ok(text)
+}
+
+fn states() -> Result<String, Failure> {
+    let mut text = String::from(
+        "# The states of a program\n\nGenerated from the code: what each event does in each state of a program of `ward up`. The states are\n         Supervisor's. `·` changes nothing.\n\n",
+    );
+    let states = program::State::ALL.map(|state| state.word().to_owned());
+    push_table(&mut text, &states, &program::table());
+    Ok(text)
+}
+
+/// What each event (a row) does in each state (a column).
+fn push_table(text: &mut String, states: &[String], rows: &[(String, Vec<String>)]) {
     text.push_str("| event |");
-    for state in State::ALL {
-        text.push_str(&format!(" {state:?} |"));
+    for state in states {
+        text.push_str(&format!(" {state} |"));
     }
     text.push_str("\n|---|");
-    text.push_str(&"---|".repeat(State::ALL.len()));
+    text.push_str(&"---|".repeat(states.len()));
     text.push('\n');
-    for (event, cells) in table {
+    for (event, cells) in rows {
         text.push_str(&format!("| {event} |"));
         for cell in cells {
             text.push_str(&format!(" {cell} |"));
         }
         text.push('\n');
     }
-    Ok(text)
 }
 
 #[cfg(feature = "schema")]

@@ -4,6 +4,7 @@ mod check;
 #[cfg(feature = "etcd")]
 mod cluster;
 mod completions;
+mod ctl;
 mod daemonize;
 mod docs;
 mod doctor;
@@ -20,6 +21,7 @@ mod spawn;
 mod status;
 mod stop;
 mod surroundings;
+mod up;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -27,8 +29,10 @@ use std::process::ExitCode;
 use crate::args::{Verb, Ward};
 use crate::failure::Failure;
 
+pub(crate) use ctl::run as ctl;
 pub(crate) use daemonize::run as daemonize;
 pub(crate) use flom::run as flom;
+pub(crate) use up::run as up;
 
 /// Does what was asked.
 pub(crate) fn run(arguments: Ward) -> Result<ExitCode, Failure> {
@@ -44,6 +48,8 @@ pub(crate) fn run(arguments: Ward) -> Result<ExitCode, Failure> {
         Verb::Flom(arguments) => Ok(flom(&arguments.arguments)),
         Verb::Lock(arguments) => lock::run(*arguments),
         Verb::Locks(arguments) => locks::run(&arguments),
+        Verb::Up(arguments) => Ok(up("ward".as_ref(), "ward up", &arguments.arguments)),
+        Verb::Ctl(arguments) => Ok(ctl("ward".as_ref(), "ward ctl", &arguments.arguments)),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments),
