@@ -1,5 +1,7 @@
 //! Groups: those that are written, and those that programs are by themselves.
 
+use std::rc::Rc;
+
 use serde::Serialize;
 
 use crate::diagnostics::Diagnostics;
@@ -23,8 +25,8 @@ pub struct Group {
     /// What it is.
     #[serde(flatten)]
     pub kind: GroupKind,
-    /// In the order of starting.
-    pub processes: Vec<Process>,
+    /// In the order of starting. Shared: a supervisor has each in several places.
+    pub processes: Vec<Rc<Process>>,
     /// The header of its section.
     #[serde(skip)]
     pub span: Span,
@@ -201,7 +203,7 @@ fn of_one(
         name,
         priority,
         kind,
-        processes,
+        processes: shared(processes),
         span: reader.section.span,
     }
 }
@@ -257,7 +259,10 @@ fn named<'a>(
                 Some(socket) => share(&socket, &mut members),
                 None => reader.found.warn(
                     member.span,
-                    format!("[{}] is in the group `{name}`, without a socket", member.name),
+                    format!(
+                        "[{}] is in the group `{name}`, without a socket",
+                        member.name
+                    ),
                     Some("write socket = tcp://host:port or unix:///absolute/path".into()),
                 ),
             }
@@ -268,7 +273,7 @@ fn named<'a>(
         name,
         priority,
         kind: GroupKind::Named,
-        processes,
+        processes: shared(processes),
         span: section.span,
     })
 }
@@ -340,7 +345,7 @@ fn listeners(
             events,
             result_handler,
         },
-        processes,
+        processes: shared(processes),
         span: section.span,
     }
 }
@@ -395,6 +400,10 @@ fn events(reader: &mut Reader<'_, '_>) -> Vec<&'static str> {
         }
     }
     events.into_iter().collect()
+}
+
+fn shared(processes: Vec<Process>) -> Vec<Rc<Process>> {
+    processes.into_iter().map(Rc::new).collect()
 }
 
 fn share(socket: &FcgiSocket, processes: &mut [Process]) {

@@ -4,6 +4,8 @@
 //! pipe, to LOG; or from each FIFO to LOG.0, LOG.1 and so on. Ends when all are at their end, and says
 //! how much it was: `{"bytes":..,"wall":..}` on standard error.
 
+#![forbid(unsafe_code)]
+
 use std::error::Error;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};

@@ -100,10 +100,7 @@ impl Fault {
     /// With nothing after the word.
     #[must_use]
     pub fn plain(code: FaultCode) -> Self {
-        Self {
-            code,
-            extra: None,
-        }
+        Self { code, extra: None }
     }
 
     /// With something after it.
@@ -210,7 +207,10 @@ pub struct ProcessInfo {
 
 /// What getAllConfigInfo tells of one process; `None` is `none` on the wire, AUTO is `auto`.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "as many as the interface has")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "as many as the interface has"
+)]
 pub struct ConfigInfo {
     /// Of the group.
     pub group: String,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::results::{Machine, Results};
 use super::setup::{Setup, busy_share};
-use super::{Plan, What, latency, lock, memory, relay, spawn, stop};
+use super::{Plan, What, latency, lock, memory, relay, spawn, stop, supervise};
 
 pub(super) fn measure(plan: &Plan) -> Result<()> {
     let mut setup = Setup::of(plan)?;
@@ -16,6 +16,7 @@ pub(super) fn measure(plan: &Plan) -> Result<()> {
         What::Run => measure_run(&mut setup)?,
         What::Spawn => measure_spawn(&mut setup)?,
         What::Lock => measure_lock(&mut setup)?,
+        What::Supervise => measure_supervise(&mut setup, &plan.wanted)?,
     };
     setup.progress("");
     println!("{}", results.text());
@@ -72,6 +73,18 @@ fn measure_run(setup: &mut Setup) -> Result<Results> {
         memory: memory.rows,
         goals: [latency.goals, relay.goals, stop.goals, memory.goals].concat(),
         missing: [latency.missing, relay.missing, stop.missing, memory.missing].concat(),
+        ..Results::of(machine)
+    })
+}
+
+fn measure_supervise(setup: &mut Setup, wanted: &supervise::Wanted) -> Result<Results> {
+    setup.wait_for_calm();
+    let machine = machine(setup.rounds)?;
+    let found = supervise::measure(setup, wanted)?;
+    Ok(Results {
+        supervised: found.sides,
+        goals: found.goals,
+        missing: found.missing,
         ..Results::of(machine)
     })
 }

@@ -17,6 +17,7 @@ mod setup;
 mod spawn;
 mod statistics;
 mod stop;
+mod supervise;
 mod table;
 
 use std::path::PathBuf;
@@ -34,6 +35,13 @@ pub(crate) enum Verb {
     Spawn(Effort),
     /// Measure `ward lock`: start, turns of several at one lock, in process too, and memory
     Lock(Effort),
+    /// Measure `ward up` beside other supervisors: start, memory, idle, status, restart, stop and logs
+    Supervise {
+        #[command(flatten)]
+        effort: Effort,
+        #[command(flatten)]
+        wanted: supervise::Wanted,
+    },
     /// Keep the measuring process and end everything below it (started by `run`)
     #[command(hide = true)]
     Keep(Plan),
@@ -45,7 +53,7 @@ pub(crate) enum Verb {
 /// How much to measure.
 #[derive(Args, Clone)]
 pub(crate) struct Effort {
-    /// Measure everything this many times [default: 9, with --quick 3]
+    /// Measure everything this many times [default: 9, of supervisors 5, with --quick 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
     /// Fewer rounds, less data, no tree of ten thousand
@@ -62,6 +70,7 @@ enum What {
     Run,
     Spawn,
     Lock,
+    Supervise,
 }
 
 /// What one of our processes tells the next.
@@ -69,6 +78,8 @@ enum What {
 pub(crate) struct Plan {
     #[command(flatten)]
     effort: Effort,
+    #[command(flatten)]
+    wanted: supervise::Wanted,
     /// What is measured
     #[arg(long, value_enum)]
     what: What,
@@ -100,6 +111,7 @@ impl Plan {
             What::Run => "run",
             What::Spawn => "spawn",
             What::Lock => "lock",
+            What::Supervise => "supervise",
         };
         pair("--what", Some(what.into()));
         pair("--rounds", self.effort.rounds.map(|n| n.to_string().into()));
@@ -111,32 +123,37 @@ impl Plan {
         if self.effort.quick {
             arguments.push("--quick".into());
         }
+        arguments.extend(self.wanted.arguments());
         arguments
     }
 }
 
 pub(crate) fn main(verb: Verb) -> Result<()> {
     match verb {
-        Verb::Run(effort) => begin(What::Run, effort),
-        Verb::Spawn(effort) => begin(What::Spawn, effort),
-        Verb::Lock(effort) => begin(What::Lock, effort),
+        Verb::Run(effort) => begin(What::Run, effort, supervise::Wanted::ALL),
+        Verb::Spawn(effort) => begin(What::Spawn, effort, supervise::Wanted::ALL),
+        Verb::Lock(effort) => begin(What::Lock, effort, supervise::Wanted::ALL),
+        Verb::Supervise { effort, wanted } => begin(What::Supervise, effort, wanted),
         Verb::Keep(plan) => custody::keep(plan),
         Verb::Measure(plan) => measure::measure(&plan),
     }
 }
 
-fn begin(what: What, effort: Effort) -> Result<()> {
+fn begin(what: What, effort: Effort, wanted: supervise::Wanted) -> Result<()> {
     // One by one: built together, the two would share the features of what they share,
     // and the ward that is measured would not be the ward that is shipped.
     let ward = cargo::build("ward", &["--release", "--package", "ward"])?;
-    // Where locks are called in process, the load is the lock's: nothing of ours uses the product.
+    // Where locks are called in process, the load is the lock's, and where logs are pumped, the
+    // supervisor's: nothing of ours uses the product.
     let (load, of) = match what {
         What::Run | What::Spawn => ("bench-load", ["--package", "xtask", "--bin"]),
         What::Lock => ("lock-load", ["--package", "ward-lock", "--example"]),
+        What::Supervise => ("log-pump", ["--package", "ward-supervise", "--example"]),
     };
     let load = cargo::build(load, &[&["--release"], &of[..], &[load]].concat())?;
     custody::front(&Plan {
         effort,
+        wanted,
         what,
         ward,
         load,
@@ -164,6 +181,7 @@ mod tests {
                 quick: true,
                 json: Some("out file.json".into()),
             },
+            wanted: supervise::Wanted::ALL,
             what: What::Lock,
             ward: "/a/ward".into(),
             load: "/a/load".into(),

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::setup::CALM;
 use super::statistics::{Sampled, Summary, ratio_between};
+use super::supervise::{Side, side_table};
 use super::table::{Table, figure};
 
 /// All that a run found.
@@ -24,6 +25,8 @@ pub(super) struct Results {
     pub(super) relay: Vec<Relay>,
     pub(super) stop: Vec<Stop>,
     pub(super) memory: Vec<Memory>,
+    /// Supervisors with their programs.
+    pub(super) supervised: Vec<Side>,
     pub(super) goals: Vec<Goal>,
     /// What could not be measured here, and why.
     pub(super) missing: Vec<String>,
@@ -223,6 +226,7 @@ impl Results {
             relay: Vec::new(),
             stop: Vec::new(),
             memory: Vec::new(),
+            supervised: Vec::new(),
             goals: Vec::new(),
             missing: Vec::new(),
         }
@@ -269,6 +273,7 @@ impl Results {
         parts.extend(self.relay_table());
         parts.extend(self.stop_table());
         parts.extend(self.memory_table());
+        parts.extend(self.supervised.iter().map(side_table));
         parts.push(self.goal_table());
         if !self.missing.is_empty() {
             parts.push(format!("NOT MEASURED\n  {}", self.missing.join("\n  ")));

@@ -12,13 +12,15 @@ use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::Plan;
 use super::control::Group;
 use super::processes;
 use super::statistics::Shuffle;
+use super::{Plan, What};
 
 /// Rounds where nobody asked for a number of them.
 const ROUNDS: u32 = 9;
+/// A round of supervisors takes minutes.
+const ROUNDS_OF_SUPERVISORS: u32 = 5;
 const QUICK_ROUNDS: u32 = 3;
 
 /// How long to wait for a calm machine before a measurement.
@@ -55,10 +57,10 @@ impl Setup {
                 Some((all, home))
             }
         };
-        let default = if plan.effort.quick {
-            QUICK_ROUNDS
-        } else {
-            ROUNDS
+        let default = match plan.what {
+            _ if plan.effort.quick => QUICK_ROUNDS,
+            What::Supervise => ROUNDS_OF_SUPERVISORS,
+            What::Run | What::Spawn | What::Lock => ROUNDS,
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         Ok(Self {

@@ -1,21 +1,22 @@
 //! `ward check`: what is wrong with a configuration, and what it says.
 
-use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use ward_config::Origins;
 use ward_config::diagnostics::{Diagnostic, Palette, Severity};
-use ward_config::host::{Accounts, Files, Host};
+use ward_config::host::Host;
 use ward_config::load::{Configuration, Loaded, load};
 use ward_config::source::{Sources, Span};
 use ward_model::exit_code;
 use ward_model::signal::Signal;
+use ward_supervise::configuration::{Disk, this_host};
 
 use crate::args::CheckArgs;
+use crate::compat::configuration_file::{NotFound, find_configuration};
 use crate::failure::Failure;
 
 /// Reads the configuration and tells everything about it.
@@ -46,84 +47,21 @@ fn is_fine(loaded: &Loaded, strict: bool) -> bool {
 
 /// The first configuration in the places where the original looks, in its order.
 fn search() -> Result<PathBuf, Failure> {
-    let mut places = Vec::new();
-    if let Some(prefix) = std::env::current_exe().ok().as_deref().and_then(prefix) {
-        places.push(prefix.join("etc/supervisord.conf"));
-        places.push(prefix.join("supervisord.conf"));
-    }
-    places.extend(
-        [
-            "supervisord.conf",
-            "etc/supervisord.conf",
-            "/etc/supervisord.conf",
-            "/etc/supervisor/supervisord.conf",
-        ]
-        .map(PathBuf::from),
-    );
-    match places.iter().find(|place| place.exists()) {
-        Some(place) => Ok(place.clone()),
-        None => {
-            let places: Vec<_> = places.iter().map(|p| p.display().to_string()).collect();
-            Err(Failure::usage(
-                format!("there is no configuration at {}", places.join(", ")),
-                "name one with -c FILE",
-            ))
-        }
-    }
-}
-
-/// The directory above that of a program.
-fn prefix(program: &Path) -> Option<&Path> {
-    program.parent()?.parent()
-}
-
-/// The files of this host.
-pub(super) struct Disk;
-
-impl Files for Disk {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        fs::read(path)
-    }
-
-    fn exists(&self, path: &Path) -> bool {
-        path.symlink_metadata().is_ok()
-    }
-
-    fn is_directory(&self, path: &Path) -> bool {
-        path.is_dir()
-    }
-
-    fn list(&self, directory: &Path) -> Vec<String> {
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        entries
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect()
-    }
+    let called = std::env::args_os().next().unwrap_or_default();
+    find_configuration(&called).map_err(|NotFound(places)| {
+        let places: Vec<_> = places.iter().map(|p| p.display().to_string()).collect();
+        Failure::usage(
+            format!("there is no configuration at {}", places.join(", ")),
+            "name one with -c FILE",
+        )
+    })
 }
 
 /// This host, as far as a configuration depends on it.
 pub(super) fn host(elsewhere: bool) -> Result<Host, Failure> {
-    let directory = std::env::current_dir()
-        .map_err(|error| Failure::ours("the current directory is not known", &error))?;
-    // Without the file there are no accounts, and every name is told to be unknown.
-    let read = |file| fs::read(file).unwrap_or_default();
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    let environment = std::env::vars_os().map(|(name, value)| {
-        let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        (lossy(name), lossy(value))
-    });
-    Ok(Host {
-        environment: environment.collect(),
-        node_name: rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned(),
-        current_directory: directory.to_string_lossy().into_owned(),
-        temporary_directory: std::env::temp_dir().to_string_lossy().into_owned(),
-        accounts: Accounts::parse(&text(read("/etc/passwd")), &text(read("/etc/group"))),
-        uid: rustix::process::getuid().as_raw(),
-        elsewhere,
-    })
+    let host = this_host(std::env::vars_os())
+        .map_err(|error| Failure::ours("this host cannot be described", &error))?;
+    Ok(Host { elsewhere, ..host })
 }
 
 fn as_text(path: &str, loaded: &Loaded, arguments: &CheckArgs) -> Result<String, Failure> {

@@ -3,7 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use super::check::{Disk, host};
+use ward_supervise::configuration::Disk;
+
+use super::check::host;
 use crate::compat::supervisorctl::{self, Called};
 
 /// Does what the words behind the program's name, or behind the verb, say. `program` is the name that

@@ -12,12 +12,12 @@ use std::rc::Rc;
 use std::{fs, io};
 
 use rustix::fs::Mode;
-use ward_model::exit_code;
 use ward_config::diagnostics::{Palette, Severity};
 use ward_config::host::Host;
 use ward_config::load::{Configuration, Loaded};
 use ward_config::server::{Address, Server as ServerConfig, Supervisord};
 use ward_config::value::{LogFile, LogLevel};
+use ward_model::exit_code;
 use ward_serve::http::{Credentials, Server, Settings as ServeSettings, Weight};
 use ward_serve::listen::{Listener, UnixSocket};
 use ward_supervise::configuration::{Disk, Memory, Recorder, this_host};
@@ -71,8 +71,7 @@ fn begin(called: &OsStr, program: &str, words: &[OsString]) -> Result<ExitCode, 
         Some(Err(error)) => return Err(refuse(&error)),
     };
     if let Some(started_in) = custody.as_ref().and_then(Custody::started_in) {
-        std::env::set_current_dir(&started_in)
-            .map_err(|error| Refusal(format!("cannot chdir into {}: {error}", started_in.display())))?;
+        work_in(&started_in)?;
     }
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let host = this_host(environment.iter().cloned()).map_err(|error| refuse(&error))?;
@@ -91,7 +90,7 @@ fn begin(called: &OsStr, program: &str, words: &[OsString]) -> Result<ExitCode, 
     let called = custody
         .as_ref()
         .map_or_else(|| called.to_owned(), Custody::called);
-    let mut read = read(&called, program, &options, &host)?;
+    let mut read = read(&called, program, &options, &host, custody.as_ref())?;
     overrule(&mut read.configuration.supervisord, &options, &host)?;
     match custody {
         None => {
@@ -102,7 +101,13 @@ fn begin(called: &OsStr, program: &str, words: &[OsString]) -> Result<ExitCode, 
     }
 }
 
-fn read(called: &OsStr, program: &str, options: &Options, host: &Host) -> Result<Read, Refusal> {
+fn read(
+    called: &OsStr,
+    program: &str,
+    options: &Options,
+    host: &Host,
+    custody: Option<&Custody>,
+) -> Result<Read, Refusal> {
     let path = match &options.configuration {
         Some(path) => path.clone(),
         None => find_configuration(called)
@@ -111,7 +116,10 @@ fn read(called: &OsStr, program: &str, options: &Options, host: &Host) -> Result
             .into_owned(),
     };
     let path = host.expand_home(&path);
-    let (mut loaded, memory) = Recorder::new(&Disk).load(&path, host);
+    // Where a daemon was killed the next one goes on with what it had, whatever the file says by now.
+    let (mut loaded, memory) = custody
+        .and_then(|custody| daemon::remembered(custody, host))
+        .unwrap_or_else(|| Recorder::new(&Disk).load(&path, host));
     match loaded.configuration.take() {
         Some(configuration) => Ok(Read {
             path,
@@ -143,11 +151,7 @@ fn mistakes(program: &str, loaded: &Loaded) -> Refusal {
 }
 
 /// The words go before the file.
-fn overrule(
-    supervisord: &mut Supervisord,
-    options: &Options,
-    host: &Host,
-) -> Result<(), Refusal> {
+fn overrule(supervisord: &mut Supervisord, options: &Options, host: &Host) -> Result<(), Refusal> {
     fn set<T: Clone>(value: &mut T, given: Option<&T>) {
         if let Some(given) = given {
             value.clone_from(given);
@@ -156,8 +160,14 @@ fn overrule(
     set(&mut supervisord.nodaemon, options.nodaemon.as_ref());
     set(&mut supervisord.silent, options.silent.as_ref());
     set(&mut supervisord.umask, options.umask.as_ref());
-    set(&mut supervisord.logfile_maxbytes, options.logfile_maxbytes.as_ref());
-    set(&mut supervisord.logfile_backups, options.logfile_backups.as_ref());
+    set(
+        &mut supervisord.logfile_maxbytes,
+        options.logfile_maxbytes.as_ref(),
+    );
+    set(
+        &mut supervisord.logfile_backups,
+        options.logfile_backups.as_ref(),
+    );
     set(&mut supervisord.loglevel, options.loglevel.as_ref());
     set(&mut supervisord.identifier, options.identifier.as_ref());
     set(&mut supervisord.childlogdir, options.childlogdir.as_ref());
@@ -323,11 +333,24 @@ fn work(
     Ok(end(&supervisor, server, outcome, pidfile.as_deref()))
 }
 
+/// Changes the directory of this process.
+fn work_in(directory: &Path) -> Result<(), Refusal> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the daemon has one thread, and its programs start where it is"
+    )]
+    std::env::set_current_dir(directory).map_err(|error| {
+        Refusal(format!(
+            "cannot chdir into {}: {error}",
+            directory.display()
+        ))
+    })
+}
+
 /// Where a daemon in the background works.
 fn settle_in(supervisord: &Supervisord) -> Result<(), Refusal> {
     if let Some(directory) = &supervisord.directory {
-        std::env::set_current_dir(directory)
-            .map_err(|error| Refusal(format!("cannot chdir into {directory}: {error}")))?;
+        work_in(Path::new(directory))?;
     }
     let umask = u32::try_from(supervisord.umask).unwrap_or(0o022);
     rustix::process::umask(Mode::from_raw_mode(umask));
@@ -452,7 +475,10 @@ fn open_server(
     }
     let listener = opened.map_err(|error| refuse(&error))?;
     if let Err(error) = supervisor.with(|core| core.keep(&key, listener.socket())) {
-        let text = format!("the next daemon has to open {} anew: {error}", wanted.section);
+        let text = format!(
+            "the next daemon has to open {} anew: {error}",
+            wanted.section
+        );
         supervisor.log(LogLevel::Error, &text);
     }
     Ok((listener, true))
@@ -479,12 +505,7 @@ fn write_pidfile(supervisor: &Supervisor, supervisord: &Supervisord) -> Option<P
 }
 
 /// Puts everything in order for what comes after this daemon; with which status it ends.
-fn end(
-    supervisor: &Supervisor,
-    server: Server,
-    outcome: Outcome,
-    pidfile: Option<&Path>,
-) -> u8 {
+fn end(supervisor: &Supervisor, server: Server, outcome: Outcome, pidfile: Option<&Path>) -> u8 {
     match outcome {
         Outcome::Upgrade => return code::UPGRADE,
         Outcome::TakeOver => {

@@ -79,7 +79,7 @@ fn group(group: &Group) -> Value {
     let mut told = json!({
         "name": group.name,
         "priority": group.priority,
-        "processes": group.processes.iter().map(process).collect::<Vec<_>>(),
+        "processes": group.processes.iter().map(|shared| process(shared)).collect::<Vec<_>>(),
     });
     match &group.kind {
         GroupKind::Named | GroupKind::Program => {}

@@ -120,6 +120,16 @@ impl Snapshot {
         }
     }
 
+    /// The same under a supervisor that is not ending: one that was started again.
+    #[must_use]
+    pub fn not_ending(mut self) -> Self {
+        if self.check != self.sum() {
+            return self;
+        }
+        self.flags &= !ENDING;
+        self.sealed()
+    }
+
     pub(super) fn sealed(mut self) -> Self {
         self.check = self.sum();
         self

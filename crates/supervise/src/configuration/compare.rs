@@ -118,7 +118,10 @@ mod tests {
             ..Reread::default()
         };
         assert_eq!(told(a, b)?, both);
-        let grouped = told(&format!("{a}{b}"), &format!("{a}{b}[group:g]\nprograms=a\n"))?;
+        let grouped = told(
+            &format!("{a}{b}"),
+            &format!("{a}{b}[group:g]\nprograms=a\n"),
+        )?;
         assert_eq!(grouped.added, ["g"]);
         assert_eq!(grouped.removed, ["a"]);
         Ok(())

@@ -178,9 +178,7 @@ impl Files for Recorder<'_> {
     fn list(&self, directory: &Path) -> Vec<String> {
         let answer = self.files.list(directory);
         let mut memory = self.memory.borrow_mut();
-        memory
-            .listings
-            .insert(directory.to_owned(), answer.clone());
+        memory.listings.insert(directory.to_owned(), answer.clone());
         answer
     }
 }
@@ -253,7 +251,10 @@ mod tests {
         assert!(matches!(Memory::read(&path), Err(MemoryError::File { .. })));
         fs::write(&path, "{\"path\":")?;
         let read = Memory::read(&path);
-        assert!(matches!(read, Err(MemoryError::Contents { .. })), "{read:?}");
+        assert!(
+            matches!(read, Err(MemoryError::Contents { .. })),
+            "{read:?}"
+        );
         Ok(())
     }
 }

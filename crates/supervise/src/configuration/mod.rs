@@ -9,5 +9,5 @@ mod memory;
 
 pub use compare::{compare, is_same};
 pub use disk::{Disk, HostError, this_host};
-pub(crate) use memory::{read_whole, write_whole};
 pub use memory::{Memory, MemoryError, Recorder, Replay};
+pub(crate) use memory::{read_whole, write_whole};

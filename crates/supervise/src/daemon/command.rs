@@ -99,10 +99,16 @@ mod tests {
             refused("a 'b"),
             "can't parse command \"a 'b\": No closing quotation"
         );
-        assert_eq!(refused("a\\"), "can't parse command 'a\\\\': No escaped character");
+        assert_eq!(
+            refused("a\\"),
+            "can't parse command 'a\\\\': No escaped character"
+        );
         assert_eq!(refused("absent x"), "can't find command 'absent'");
         assert_eq!(refused("./absent x"), "can't find command './absent'");
-        assert_eq!(refused("d"), format!("command at '{here}/d' is a directory"));
+        assert_eq!(
+            refused("d"),
+            format!("command at '{here}/d' is a directory")
+        );
         assert_eq!(
             refused(&format!("{here}/plain")),
             format!("command at '{here}/plain' is not executable")

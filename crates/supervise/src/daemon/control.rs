@@ -48,7 +48,11 @@ impl Supervisor {
         self.core.borrow_mut().custody.take_over()
     }
 
-    fn many(&self, ids: Result<Vec<ProgramId>, Fault>, order: Order) -> Later<Result<Vec<ActionStatus>, Fault>> {
+    fn many(
+        &self,
+        ids: Result<Vec<ProgramId>, Fault>,
+        order: Order,
+    ) -> Later<Result<Vec<ActionStatus>, Fault>> {
         let given = ids.map(|ids| self.with(|core| core.order_many(&ids, order)));
         Box::pin(async move { Ok(answers(given?).await) })
     }

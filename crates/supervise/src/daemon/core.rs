@@ -23,8 +23,8 @@ use super::program::{Group, Program, ProgramId};
 use super::streams::{Output, StreamId};
 use super::timers::Timers;
 use super::tree::Grove;
-use crate::keeper::{Custody, Slot};
 use crate::events::{Pool, Publisher};
+use crate::keeper::{Custody, Slot};
 use crate::logs::{Files, MainLog, Syslog};
 
 /// When lines of the main log are tried again.
@@ -143,6 +143,8 @@ pub struct Core {
     /// The configuration that groups are added from.
     pub(crate) latest: Rc<Configuration>,
     pub(crate) latest_number: u64,
+    /// The one that this daemon, or the killed one that it goes on for, began with.
+    pub(crate) begun: u64,
     /// The texts of every configuration that is in use.
     pub(crate) sources: BTreeMap<u64, Rc<Sources>>,
     /// In the order of starting.
@@ -159,12 +161,12 @@ pub struct Core {
     pub(crate) ending: Option<Ending>,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) last_id: u64,
-    /// Groups that the file has otherwise, and that are being stopped for that.
     /// What belongs to this supervisor alone while it lives.
     pub(crate) directory: PathBuf,
     pub(crate) idle_armed: bool,
     /// It goes on where another daemon was.
     pub(crate) resumed: bool,
+    /// Groups that the file has otherwise, and that are being stopped for that.
     pub(crate) outdated: VecDeque<String>,
     /// When ticks were looked at last, in seconds since 1970.
     pub(crate) last_tick: i64,
@@ -187,7 +189,11 @@ impl Core {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&none)) {
+        match epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut events),
+            Some(&none),
+        ) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -218,9 +224,10 @@ impl Core {
     /// What follows from anything that was done: events to listeners, the next step of an end, the alarm.
     pub(crate) fn settle(&mut self) {
         self.replace_outdated();
-        self.dispatch();
         self.go_on_ending();
-        if self.log.waits() || self.syslog_waits {
+        self.dispatch();
+        // Not later each time that something happens: that might be never.
+        if (self.log.waits() || self.syslog_waits) && !self.timers.is_armed(Due::Log) {
             let at = ward_sys::clock::since_boot() + LOG_AGAIN;
             self.timers.arm(Due::Log, at);
         }

@@ -75,7 +75,10 @@ impl Core {
         if self.ending.is_some() {
             return Err(Fault::plain(FaultCode::ShutdownState));
         }
-        self.say(Level::Info, "making room for the executable that is installed now");
+        self.say(
+            Level::Info,
+            "making room for the executable that is installed now",
+        );
         self.outcome = Some(Outcome::Upgrade);
         Ok(())
     }

@@ -9,7 +9,8 @@ use std::os::unix::net::UnixListener;
 
 use rustix::fs::{Gid, Uid, chown};
 use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt::set_socket_reuseaddr,
+    AddressFamily, SocketFlags, SocketType, bind, listen, socket_with,
+    sockopt::set_socket_reuseaddr,
 };
 use thiserror::Error;
 use ward_config::group::{FcgiAddress, FcgiSocket};

@@ -1,5 +1,6 @@
 //! What is told about programs and their configuration.
 
+use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -8,8 +9,8 @@ use ward_config::value::{Autorestart, LogFile};
 use ward_model::program::end_text;
 
 use super::core::Core;
-use super::program::{ProgramId, full_name};
 use super::moments;
+use super::program::{ProgramId, full_name};
 use crate::api::{ConfigInfo, Fault, FaultCode, ProcessInfo, Stream, StreamInfo};
 
 /// How a log is called that has no name yet.
@@ -67,18 +68,25 @@ impl Core {
 
     /// The configuration that was read last, by name of the process.
     pub(crate) fn all_config(&self) -> Vec<ConfigInfo> {
+        let active: HashSet<&str> = self
+            .groups
+            .iter()
+            .map(|group| group.config.name.as_str())
+            .collect();
         let mut all: Vec<ConfigInfo> = self
             .latest
             .groups
             .iter()
             .flat_map(|group| {
-                let inuse = self.group(&group.name).is_some();
+                let inuse = active.contains(group.name.as_str());
                 group.processes.iter().map(move |process| {
                     let mut info = config_info(process, &group.name, group.priority, inuse);
                     let name = full_name(&group.name, &process.name);
                     // Once they are made, logs have names.
                     if let Some([stdout, stderr]) = self.auto_logs.get(&name) {
-                        for (stream, path) in [(&mut info.stdout, stdout), (&mut info.stderr, stderr)] {
+                        for (stream, path) in
+                            [(&mut info.stdout, stdout), (&mut info.stderr, stderr)]
+                        {
                             if stream.logfile == AUTO
                                 && let Some(path) = path
                             {
@@ -110,7 +118,12 @@ impl Core {
         let origins: serde_json::Map<String, Value> = config
             .origins
             .iter()
-            .map(|(key, span)| ((*key).to_owned(), json!(self.place_of(&program.group, *span))))
+            .map(|(key, span)| {
+                (
+                    (*key).to_owned(),
+                    json!(self.place_of(&program.group, *span)),
+                )
+            })
             .collect();
         let path = self.path_of(program);
         let resolved = match super::command::find(&config.command, path.as_deref()) {
@@ -188,7 +201,7 @@ fn config_info(process: &Process, group: &str, group_prio: i64, inuse: bool) -> 
 fn stream_info(channel: &Channel) -> StreamInfo {
     StreamInfo {
         logfile: match &channel.logfile {
-    LogFile::Auto => AUTO.to_owned(),
+            LogFile::Auto => AUTO.to_owned(),
             LogFile::None => "none".to_owned(),
             LogFile::Syslog => "syslog".to_owned(),
             LogFile::Path(path) => path.clone(),

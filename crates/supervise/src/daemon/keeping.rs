@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ward_model::life::End;
-use ward_model::program::{Event, Level, end_text};
+use ward_model::program::{Event, Level, SHORTEST_KILL_INTERVAL, Timer, end_text};
 use ward_model::signal::Signal;
 
 use super::core::{Core, Due, Outcome, Token};
@@ -57,7 +57,7 @@ impl Core {
     /// The process of a slot has ended; `at` in nanoseconds since 1970.
     pub(crate) fn exited(&mut self, slot: Slot, generation: u32, end: End, at: u64) {
         let Some(id) = self.by_slot.get(&slot).copied() else {
-            return;
+            return self.stranger_is_over(slot, generation);
         };
         let Some(program) = self.programs.get(&id) else {
             return;
@@ -72,6 +72,8 @@ impl Core {
         };
         if program.tree.as_ref().is_some_and(|tree| !tree.is_empty()) {
             program.held_end = Some((end, lived));
+            // Whoever is left does not make it a start that succeeded.
+            self.timers.disarm(Due::Program(id, Timer::Start));
             self.stop_rest_of_tree(id);
         } else {
             self.over(id, end, lived);
@@ -110,11 +112,15 @@ impl Core {
             tree.tell(signal);
             program.tree_deadline = Some(ward_sys::clock::since_boot().saturating_add(wait));
         }
-        let watched = program.tree.as_ref().and_then(|tree| tree.events()).map(|events| {
-            let data = rustix::event::epoll::EventData::new_u64(Token::Tree(id).to_number());
-            let flags = rustix::event::epoll::EventFlags::PRI;
-            rustix::event::epoll::add(&self.epoll, events, data, flags).is_ok()
-        });
+        let watched = program
+            .tree
+            .as_ref()
+            .and_then(|tree| tree.events())
+            .map(|events| {
+                let data = rustix::event::epoll::EventData::new_u64(Token::Tree(id).to_number());
+                let flags = rustix::event::epoll::EventFlags::PRI;
+                rustix::event::epoll::add(&self.epoll, events, data, flags).is_ok()
+            });
         let next = if watched == Some(true) {
             // The kernel tells late; the time limit has to be kept anyhow.
             wait.min(Duration::from_millis(200))
@@ -142,6 +148,9 @@ impl Core {
         if program.tree_deadline.is_some_and(|at| at <= now) {
             let name = program.config.name.clone();
             let killed = tree.kill();
+            // What does not end at once does not end by being killed without a pause.
+            let again = program.machine.policy().stop_time();
+            program.tree_deadline = Some(now.saturating_add(again.max(SHORTEST_KILL_INTERVAL)));
             self.say(
                 Level::Warn,
                 &match killed {

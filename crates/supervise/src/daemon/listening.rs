@@ -99,7 +99,10 @@ impl Core {
         }
         for action in actions {
             match action {
-                Action::Send { member, bytes } => self.tell_listener(name, member, &bytes),
+                Action::Send { member, bytes } => {
+                    self.tell_listener(name, member, &bytes);
+                    self.save_member(name, member);
+                }
                 Action::Print(bytes) => self.log.print(&bytes),
                 Action::Note(note) => self.say(note.level(), &note.text()),
             }
@@ -132,7 +135,9 @@ impl Core {
 
     /// A listener said something.
     pub(crate) fn hear(&mut self, id: ProgramId, data: &[u8]) {
-        self.with_listener(id, |pool, member, actions| pool.heard(member, data, actions));
+        self.with_listener(id, |pool, member, actions| {
+            pool.heard(member, data, actions);
+        });
     }
 
     /// The process whose input this was has ended.
@@ -141,8 +146,20 @@ impl Core {
         self.with_listener(id, Pool::ended);
     }
 
+    /// Writes down where a listener stands: that it was sent something.
+    fn save_member(&mut self, pool: &str, member: usize) {
+        let id = self
+            .group(pool)
+            .and_then(|group| group.programs.get(member).copied());
+        if let Some(id) = id {
+            self.save(id);
+        }
+    }
+
     fn tell_listener(&mut self, pool: &str, member: usize, bytes: &[u8]) {
-        let Some(group) = self.group(pool) else { return };
+        let Some(group) = self.group(pool) else {
+            return;
+        };
         let Some(id) = group.programs.get(member).copied() else {
             return;
         };
@@ -187,7 +204,11 @@ impl Core {
         let slot = program.slot;
         let ear = program.ear.get_or_insert_with(|| Ear::new(usize::MAX));
         if ear.input.is_none() {
-            ear.input = Some(self.custody.stdin_writer(slot).map_err(|_| no_file(&name))?);
+            ear.input = Some(
+                self.custody
+                    .stdin_writer(slot)
+                    .map_err(|_| no_file(&name))?,
+            );
         }
         ear.outbox
             .push(bytes)
@@ -277,6 +298,14 @@ impl Core {
                 self.timers.arm(Due::Tick, at);
             }
         }
+    }
+
+    /// Somebody may want ticks who did not before. None has been missed.
+    pub(crate) fn begin_to_tick(&mut self) {
+        if !self.timers.is_armed(Due::Tick) {
+            self.last_tick = unix_now();
+        }
+        self.arm_tick();
     }
 
     /// Time has gone by.

@@ -5,6 +5,7 @@
 //! and nothing waits.
 
 mod acting;
+mod adopting;
 mod command;
 mod complaint;
 mod control;
@@ -33,6 +34,7 @@ mod tree;
 pub(crate) use self::complaint::chain;
 pub use self::control::Supervisor;
 pub use self::core::{Core, Outcome, Settings};
+pub use self::recall::remembered;
 pub use self::reload::first_mistake;
 pub use self::settle::{Unsettled, drop_privileges, raise_limits};
 pub use self::starting::{ActivateError, Beginning, StartError, log_files};

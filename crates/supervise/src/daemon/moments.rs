@@ -11,12 +11,7 @@ pub(crate) fn local(unix_seconds: i64) -> String {
 fn in_zone(unix_seconds: i64, zone: TimeZone) -> String {
     Timestamp::from_second(unix_seconds).map_or_else(
         |_| String::new(),
-        |moment| {
-            moment
-                .to_zoned(zone)
-                .strftime("%b %d %I:%M %p")
-                .to_string()
-        },
+        |moment| moment.to_zoned(zone).strftime("%b %d %I:%M %p").to_string(),
     )
 }
 

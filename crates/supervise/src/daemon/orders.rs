@@ -7,7 +7,7 @@ use ward_model::program::{Event, Note, State, StopRequest};
 use super::command;
 use super::core::Core;
 use super::names::Name;
-use super::program::{ProgramId, Until, Waiter, full_name};
+use super::program::{Group, ProgramId, Until, Waiter, full_name};
 use crate::api::{Acted, ActionStatus, Fault, FaultCode};
 
 /// What an order gave at once.
@@ -172,17 +172,20 @@ impl Core {
         let group = self
             .group(group)
             .ok_or_else(|| Fault::about(FaultCode::BadName, group))?;
+        Ok(self.by_priority(group))
+    }
+
+    fn by_priority(&self, group: &Group) -> Vec<ProgramId> {
         let mut ids = group.programs.clone();
         ids.sort_by_key(|id| self.programs.get(id).map(|program| program.config.priority));
-        Ok(ids)
+        ids
     }
 
     /// All processes by the priorities of their groups and their own.
     pub(crate) fn everybody(&self) -> Vec<ProgramId> {
         self.groups
             .iter()
-            .filter_map(|group| self.members(&group.config.name).ok())
-            .flatten()
+            .flat_map(|group| self.by_priority(group))
             .collect()
     }
 
@@ -219,11 +222,7 @@ impl Core {
     }
 
     /// Sends a signal to those of these who can have one.
-    pub(crate) fn signal_many(
-        &mut self,
-        ids: &[ProgramId],
-        signal: &str,
-    ) -> Vec<ActionStatus> {
+    pub(crate) fn signal_many(&mut self, ids: &[ProgramId], signal: &str) -> Vec<ActionStatus> {
         let mut done = Vec::new();
         for id in ids {
             let Some(program) = self.programs.get(id) else {

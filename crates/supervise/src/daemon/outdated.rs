@@ -1,7 +1,7 @@
 //! After a supervisor was killed with its keeper and started again: what still runs is taken over as it
 //! was, and then follows the file as it is now, as `update` would have it.
 
-use ward_model::program::{Level, StopRequest, Event};
+use ward_model::program::{Event, Level, StopRequest};
 
 use super::core::Core;
 use crate::configuration::compare;
@@ -12,7 +12,8 @@ impl Core {
         let active: Vec<_> = self.groups.iter().map(|group| &group.config).collect();
         let found = compare(&active, &self.latest.groups);
         for name in found.added {
-            if let Err(fault) = self.add_group(&name) {
+            // Started with all others, once the supervisor works.
+            if let Err(fault) = self.add_latest(&name) {
                 self.say(Level::Error, &fault.to_string());
             }
         }

@@ -6,17 +6,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use ward_config::host::Host;
+use ward_config::load::Loaded;
 use ward_model::program::Level;
 
 use super::core::{Core, Outcome};
 use super::program::ProgramId;
-use crate::configuration::{MemoryError, read_whole, write_whole};
 use crate::api::Stream;
+use crate::configuration::{Memory, MemoryError, read_whole, write_whole};
 use crate::daemon::chain;
-use crate::keeper::Slot;
+use crate::keeper::{Custody, Slot};
 
 /// The file.
 const NAME: &str = "daemon.json";
@@ -26,6 +28,9 @@ const NAME: &str = "daemon.json";
 pub(crate) struct Recall {
     /// The configuration that groups are added from.
     pub(crate) latest: u64,
+    /// The one that the daemon began with, and has its servers from.
+    #[serde(default)]
+    pub(crate) begun: u64,
     /// Active groups, in their order, and the configuration of each.
     pub(crate) groups: Vec<(String, u64)>,
     /// Where AUTO logs are, by full name.
@@ -36,10 +41,27 @@ pub(crate) struct Recall {
     pub(crate) ending: Option<bool>,
 }
 
+/// The configuration that an earlier daemon of this keeper began with: that goes on, whatever has become of
+/// the file. None where there was none, or it cannot be found: then the file counts.
+#[must_use]
+pub fn remembered(custody: &Custody, host: &Host) -> Option<(Loaded, Memory)> {
+    if custody.is_first() {
+        return None;
+    }
+    let directory = custody.directory().ok()?;
+    let recall: Recall = read_whole(&directory.join(NAME)).ok()?;
+    let memory = Memory::read(&memory_path(&directory, recall.begun)).ok()?;
+    let loaded = memory.load(host);
+    loaded.configuration.is_some().then_some((loaded, memory))
+}
+
+fn memory_path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("configuration-{number}.json"))
+}
+
 impl Core {
     pub(crate) fn memory_path(&self, number: u64) -> PathBuf {
-        self.directory
-            .join(format!("configuration-{number}.json"))
+        memory_path(&self.directory, number)
     }
 
     /// Where an output's bytes wait that have to be changed before they are logged.
@@ -56,6 +78,7 @@ impl Core {
     pub(crate) fn remember(&mut self) {
         let recall = Recall {
             latest: self.latest_number,
+            begun: self.begun,
             groups: self
                 .groups
                 .iter()
@@ -86,16 +109,30 @@ impl Core {
         }
     }
 
-    /// Forgets what was written: the next daemon begins with the file.
+    /// Forgets what was written: the next daemon begins with the file, or ends where this one ends for good.
     pub fn forget_everything(&mut self) {
         let ids: Vec<ProgramId> = self.programs.keys().copied().collect();
         for id in ids {
             self.forget(id);
         }
-        // Nothing to forget is as well.
-        let _ = fs::remove_file(self.recall_path());
-        for number in self.sources.keys() {
-            let _ = fs::remove_file(self.memory_path(*number));
+        let is_over = self.outcome == Some(Outcome::Shutdown);
+        if is_over {
+            // Should this daemon be killed now, the next one finds that the end is all that is left to do;
+            // the keeper takes this away with its directory.
+            self.groups.clear();
+            (self.latest_number, self.begun) = (0, 0);
+            self.remember();
+        } else {
+            // Nothing to forget is as well.
+            let _ = fs::remove_file(self.recall_path());
+        }
+        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let is_memory = name.starts_with("configuration-") || name == "daemon.new";
+            if is_memory || (is_over && name.ends_with(".spool")) {
+                let _ = fs::remove_file(entry.path());
+            }
         }
     }
 
@@ -105,7 +142,7 @@ impl Core {
             .groups
             .iter()
             .map(|group| group.memory)
-            .chain([self.latest_number])
+            .chain([self.latest_number, self.begun])
             .collect();
         let unused: Vec<u64> = self
             .sources

@@ -85,6 +85,14 @@ impl Core {
 
     /// Makes a group of the configuration that was read last an active one.
     pub(crate) fn add_group(&mut self, name: &str) -> Result<(), Fault> {
+        self.add_latest(name)?;
+        self.remember();
+        self.autostart(name);
+        Ok(())
+    }
+
+    /// The same, without writing it down and starting anybody.
+    pub(crate) fn add_latest(&mut self, name: &str) -> Result<(), Fault> {
         if self.group(name).is_some() {
             return Err(Fault::about(FaultCode::AlreadyAdded, name));
         }
@@ -95,18 +103,19 @@ impl Core {
             .find(|group| group.name == name)
             .ok_or_else(|| Fault::about(FaultCode::BadName, name))?;
         self.activate(config.clone(), self.latest_number)
-            .map_err(|error| Fault::about(FaultCode::Failed, crate::daemon::chain(&error)))?;
-        self.remember();
-        self.autostart(name);
-        Ok(())
+            .map_err(|error| Fault::about(FaultCode::Failed, crate::daemon::chain(&error)))
     }
 
     /// Starts those of a group that are to be started by themselves.
     pub(crate) fn autostart(&mut self, name: &str) {
-        let Some(group) = self.group(name) else {
-            return;
-        };
-        for id in group.programs.clone() {
+        if let Some(group) = self.group(name) {
+            self.autostart_all(&group.programs.clone());
+        }
+    }
+
+    /// Starts those of these that are to be started by themselves.
+    pub(crate) fn autostart_all(&mut self, ids: &[ProgramId]) {
+        for id in ids.iter().copied() {
             let is_new = self.programs.get(&id).is_some_and(|program| {
                 program.config.autostart
                     && program.started == 0
@@ -126,9 +135,9 @@ impl Core {
             .position(|group| group.config.name == name)
             .ok_or_else(|| Fault::about(FaultCode::BadName, name))?;
         let stopped = |id: &ProgramId| {
-            self.programs
-                .get(id)
-                .is_none_or(|program| program.machine.state().is_stopped() && program.machine.pid().is_none())
+            self.programs.get(id).is_none_or(|program| {
+                program.machine.state().is_stopped() && program.machine.pid().is_none()
+            })
         };
         if !self.groups[position].programs.iter().all(stopped) {
             return Err(Fault::about(FaultCode::StillRunning, name));
@@ -153,7 +162,8 @@ impl Core {
             return Ok(());
         }
         let why = first_mistake(&loaded);
-        let text = format!("the configuration cannot be read again, everything goes on as it was: {why}");
+        let text =
+            format!("the configuration cannot be read again, everything goes on as it was: {why}");
         self.say(Level::Critical, &text);
         Err(why)
     }

@@ -74,7 +74,11 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for listener in [None, Some(ListenerState::Busy), Some(ListenerState::Unknown)] {
+        for listener in [
+            None,
+            Some(ListenerState::Busy),
+            Some(ListenerState::Unknown),
+        ] {
             let saved = Saved {
                 machine: Snapshot::running(4711),
                 started: 1_700_000_000,

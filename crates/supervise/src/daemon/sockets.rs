@@ -9,6 +9,9 @@ use super::core::Core;
 use super::fcgi;
 use crate::keeper::Key;
 
+/// Keys of these begin so.
+const PREFIX: &str = "fcgi-";
+
 impl Core {
     /// Has the keeper hold a descriptor, for the next daemon.
     ///
@@ -35,7 +38,7 @@ impl Core {
 
     /// Keeps a socket that was just made, here and with the keeper.
     pub(crate) fn keep_socket(&mut self, group: &str, program: &str, fd: OwnedFd) {
-        let key = format!("fcgi-{}", self.next_id());
+        let key = self.fresh_key();
         if let Err(error) = self.keep(&key, fd.as_fd()) {
             let text = format!(
                 "the keeper does not take the socket of '{program}', which ends with this daemon: {error}"
@@ -54,8 +57,13 @@ impl Core {
     pub(crate) fn close_socket(&mut self, group: &str, program: &str) {
         let is_this =
             |(g, p, _): &&(String, String, String)| g.as_str() == group && p.as_str() == program;
-        if let Some((_, _, key)) = self.socket_keys.iter().find(is_this) {
-            let key = key.clone();
+        let keys: Vec<String> = self
+            .socket_keys
+            .iter()
+            .filter(is_this)
+            .map(|(_, _, key)| key.clone())
+            .collect();
+        for key in keys {
             self.let_go(&key);
         }
         self.socket_keys
@@ -82,11 +90,44 @@ impl Core {
     pub(crate) fn recall_sockets(&mut self) {
         let keys = self.socket_keys.clone();
         for (group, program, key) in keys {
-            let Some(fd) = self.take_kept(&key) else {
-                continue;
-            };
-            if let Some(group) = self.group_mut(&group) {
-                group.sockets.insert(program, fd);
+            let kept = self.take_kept(&key);
+            let group = self.group_mut(&group);
+            match (group, kept) {
+                (Some(group), Some(fd)) => {
+                    group.sockets.insert(program, fd);
+                }
+                // Closed, or of a group that is no more, by a daemon that did not come to write that down.
+                (_, _) => self.socket_keys.retain(|(_, _, known)| *known != key),
+            }
+        }
+        self.let_go_of_unknown_sockets();
+    }
+
+    /// Has the keeper let go of sockets that a killed daemon did not come to write down: they would be in
+    /// the way of new ones.
+    pub(crate) fn let_go_of_unknown_sockets(&mut self) {
+        let unknown: Vec<Key> = self
+            .custody
+            .kept()
+            .map(|(key, _)| *key)
+            .filter(|key| key.bytes().starts_with(PREFIX.as_bytes()))
+            .filter(|key| {
+                let known = |(_, _, known): &(String, String, String)| known.as_bytes() == key.bytes();
+                !self.socket_keys.iter().any(known)
+            })
+            .collect();
+        for key in unknown {
+            self.custody.let_go(key);
+        }
+    }
+
+    /// A key that no socket has: numbers begin anew with each daemon.
+    fn fresh_key(&mut self) -> String {
+        loop {
+            let key = format!("{PREFIX}{}", self.next_id());
+            let is_known = self.socket_keys.iter().any(|(_, _, known)| *known == key);
+            if !is_known {
+                return key;
             }
         }
     }

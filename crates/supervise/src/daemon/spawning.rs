@@ -1,17 +1,17 @@
 //! From a configured process to one that runs: its command, environment, identity, streams.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use ward_config::program::Process;
+use ward_model::life::End;
 use ward_model::program::{Event, Level};
 use ward_sys::account;
-use ward_model::life::End;
 use ward_sys::spawn::{Credentials, Join, SpawnError};
 use ward_sys::stage::Stage;
 
@@ -56,7 +56,11 @@ impl Core {
             self.settings.environment.iter().cloned().collect();
         let mut set = |name: &str, value: &str| all.insert(name.into(), value.into());
         set(ENABLED, "1");
-        if let Some(url) = config.serverurl.as_ref().or(self.settings.server_url.as_ref()) {
+        if let Some(url) = config
+            .serverurl
+            .as_ref()
+            .or(self.settings.server_url.as_ref())
+        {
             set(SERVER_URL, url);
         }
         set(PROCESS_NAME, &config.name);
@@ -67,23 +71,33 @@ impl Core {
         all.into_iter().collect()
     }
 
-    /// The identity of a program's user; none where it is our own already.
-    fn credentials_of(&mut self, config: &Process) -> Option<Rc<Credentials>> {
-        let uid = config.user.as_ref()?.uid?;
+    /// The identity of a program's user; none where it is our own already. Who cannot be found is an
+    /// error: nobody runs as somebody else for that.
+    fn credentials_of(&mut self, config: &Process) -> Result<Option<Rc<Credentials>>, String> {
+        let Some(wanted) = &config.user else {
+            return Ok(None);
+        };
+        let unknown = || {
+            format!(
+                "unknown error making '{}': there is no user {}",
+                config.name, wanted.name
+            )
+        };
+        let uid = wanted.uid.ok_or_else(unknown)?;
         if uid == rustix::process::getuid().as_raw() {
-            return None;
+            return Ok(None);
         }
         if let Some(known) = self.credentials.get(&uid) {
-            return Some(Rc::clone(known));
+            return Ok(Some(Rc::clone(known)));
         }
-        let user = account::user(&uid.to_string())?;
+        let user = account::user(&uid.to_string()).ok_or_else(unknown)?;
         let credentials = Rc::new(Credentials {
             uid,
             gid: user.gid,
             groups: account::groups_of(&user),
         });
         self.credentials.insert(uid, Rc::clone(&credentials));
-        Some(credentials)
+        Ok(Some(credentials))
     }
 
     /// Starts a process, and says what came of it.
@@ -116,7 +130,7 @@ impl Core {
         self.open_logs(id, &config)?;
         self.open_socket(&group, &config)?;
         let environment = self.environment(&config, &group);
-        let credentials = self.credentials_of(&config);
+        let credentials = self.credentials_of(&config)?;
         let tree = self.plant(id, &config);
         let socket = config
             .socket
@@ -167,9 +181,7 @@ impl Core {
     ) -> Result<(i32, Option<End>), String> {
         let (stage, errno) = failure.stage_and_errno();
         match failure {
-            SpawnFailure::Start {
-                pid: Some(pid), ..
-            } => {
+            SpawnFailure::Start { pid: Some(pid), .. } => {
                 self.say_for_child(id, config, pid, stage, errno);
                 let exec = stage == Stage::Exec;
                 Ok((pid, Some(End::NotStarted { errno, exec })))
@@ -222,7 +234,7 @@ impl Core {
         });
         match said {
             Ok(reader) => {
-                if let Some(stream) = self.open_stream(id, pid, stream, reader) {
+                if let Some(stream) = self.open_stream(id, (pid, 0), stream, reader) {
                     self.stream_is_over(stream);
                 }
             }
@@ -273,7 +285,10 @@ impl Core {
         let address = fcgi::address_of(socket);
         self.say(Level::Info, &format!("Creating socket {address}"));
         let fd = fcgi::open(socket).map_err(|error| {
-            format!("Could not create FastCGI socket {address}: {}", chain(&error))
+            format!(
+                "Could not create FastCGI socket {address}: {}",
+                chain(&error)
+            )
         })?;
         self.keep_socket(group, &config.program, fd);
         Ok(())
@@ -281,7 +296,7 @@ impl Core {
 
     /// Closes the sockets of a group that none of its processes uses.
     pub(crate) fn close_unused_socket(&mut self, name: &str) {
-        let Some(group) = self.group(name) else {
+        let Some(group) = self.group(name).filter(|group| !group.sockets.is_empty()) else {
             return;
         };
         let used: Vec<String> = group
@@ -304,7 +319,6 @@ impl Core {
             self.close_socket(name, &program);
         }
     }
-
 }
 
 /// Whole seconds of nanoseconds.
@@ -328,11 +342,46 @@ fn no_child(name: &str, error: &std::io::Error) -> String {
 /// `ENOENT` and its kin, as errno(3) names them; the number for one without a name here.
 fn errno_name(errno: i32) -> String {
     const NAMES: [&str; 40] = [
-        "EPERM", "ENOENT", "ESRCH", "EINTR", "EIO", "ENXIO", "E2BIG", "ENOEXEC", "EBADF", "ECHILD",
-        "EAGAIN", "ENOMEM", "EACCES", "EFAULT", "ENOTBLK", "EBUSY", "EEXIST", "EXDEV", "ENODEV",
-        "ENOTDIR", "EISDIR", "EINVAL", "ENFILE", "EMFILE", "ENOTTY", "ETXTBSY", "EFBIG", "ENOSPC",
-        "ESPIPE", "EROFS", "EMLINK", "EPIPE", "EDOM", "ERANGE", "EDEADLK", "ENAMETOOLONG", "ENOLCK",
-        "ENOSYS", "ENOTEMPTY", "ELOOP",
+        "EPERM",
+        "ENOENT",
+        "ESRCH",
+        "EINTR",
+        "EIO",
+        "ENXIO",
+        "E2BIG",
+        "ENOEXEC",
+        "EBADF",
+        "ECHILD",
+        "EAGAIN",
+        "ENOMEM",
+        "EACCES",
+        "EFAULT",
+        "ENOTBLK",
+        "EBUSY",
+        "EEXIST",
+        "EXDEV",
+        "ENODEV",
+        "ENOTDIR",
+        "EISDIR",
+        "EINVAL",
+        "ENFILE",
+        "EMFILE",
+        "ENOTTY",
+        "ETXTBSY",
+        "EFBIG",
+        "ENOSPC",
+        "ESPIPE",
+        "EROFS",
+        "EMLINK",
+        "EPIPE",
+        "EDOM",
+        "ERANGE",
+        "EDEADLK",
+        "ENAMETOOLONG",
+        "ENOLCK",
+        "ENOSYS",
+        "ENOTEMPTY",
+        "ELOOP",
     ];
     let name = usize::try_from(errno - 1)
         .ok()

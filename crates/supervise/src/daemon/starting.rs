@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::os::fd::OwnedFd;
-use std::time::UNIX_EPOCH;
 
 use rustix::event::epoll;
 use thiserror::Error;
@@ -13,24 +11,22 @@ use ward_config::group::Group as GroupConfig;
 use ward_config::load::{Configuration, Loaded};
 use ward_config::program::Process;
 use ward_config::value::{Contain, LogFile};
-use ward_model::program::{Level, Machine, Resumption, Snapshot, State as ProgramState};
+use ward_model::program::{Level, Machine};
 use ward_sys::clock::{Alarm, since_boot};
 
 use super::core::{Core, Settings, Token};
 use super::info::unix_now;
-use super::keeping::end_of;
 use super::listening::{Ear, pool_of};
 use super::program::{Group, Program, ProgramId, full_name, policy_of};
 use super::recall::Recall;
 use super::saved::Saved;
-use super::spawning::seconds;
 use super::timers::Timers;
 use super::tree::{Grove, Tree};
 use crate::api::Stream;
 use crate::configuration::{Memory, MemoryError};
 use crate::daemon::chain;
-use crate::events::{ListenerState, Publisher};
-use crate::keeper::{self, Adopted, Adoption, Custody, LeftOver, Slot, State};
+use crate::events::Publisher;
+use crate::keeper::{Adopted, Adoption, Custody, Slot, State};
 use crate::logs::{self, Files, MainLog, Syslog};
 
 /// Logs that are open at a time.
@@ -132,7 +128,7 @@ impl Core {
         let name = directory.file_name().unwrap_or_default().to_string_lossy();
         let prefix = format!("ward-up-{name}");
         let mut core = Self {
-            grove: Grove::new(prefix, u64::from(custody.keeper_pid().unsigned_abs())),
+            grove: Grove::new(prefix),
             settings,
             custody,
             epoll,
@@ -144,6 +140,7 @@ impl Core {
             syslog_waits: false,
             latest: Rc::new(configuration.clone()),
             latest_number: 0,
+            begun: 0,
             sources: BTreeMap::new(),
             groups: Vec::new(),
             programs: HashMap::new(),
@@ -165,12 +162,13 @@ impl Core {
         };
         let Adoption { slots, left_over } = core.custody.adopt();
         // Of a supervisor that was killed with all that it kept only names are left.
-        let anything = slots
-            .iter()
-            .any(|adopted| adopted.state != State::Idle)
-            || !core.custody.is_first();
+        let anything =
+            slots.iter().any(|adopted| adopted.state != State::Idle) || !core.custody.is_first();
         let recalled = match core.recalled() {
-            Ok(recalled) => recalled.filter(|_| anything),
+            // Of one that came to its end there is no group.
+            Ok(recalled) => recalled.filter(|recall| {
+                anything && !(core.custody.is_first() && recall.groups.is_empty())
+            }),
             Err(error) => {
                 let text = format!(
                     "what the daemon before this one wrote down cannot be read: {}",
@@ -213,18 +211,24 @@ impl Core {
         memory.write(&self.memory_path(1))?;
         self.sources.insert(1, Rc::new(loaded.sources));
         self.latest = Rc::new(configuration);
+        self.begun = self.latest_number;
+        self.let_go_of_unknown_sockets();
         let mut found = by_name(found);
+        let mut adopted = Vec::new();
         let latest = Rc::clone(&self.latest);
         for group in &latest.groups {
-            self.activate_with(group.clone(), 1, &mut found)
+            let its = self
+                .activate_with(group.clone(), 1, &mut found)
                 .map_err(|source| StartError::Group {
                     group: group.name.clone(),
                     source,
                 })?;
+            adopted.extend(its);
             self.emit(crate::events::Event::GroupAdded {
                 group: group.name.clone(),
             });
         }
+        self.take_over_all(adopted, false);
         self.let_go_of_strangers(found);
         self.remember();
         Ok(())
@@ -242,8 +246,8 @@ impl Core {
         let mut remembered: BTreeMap<u64, Configuration> = BTreeMap::new();
         if let Ok(host) = host {
             let numbers = recall.groups.iter().map(|(_, number)| *number);
-            for number in numbers.chain([recall.latest]) {
-                if remembered.contains_key(&number) {
+            for number in numbers.chain([recall.latest, recall.begun]) {
+                if number == 0 || remembered.contains_key(&number) {
                     continue;
                 }
                 match Memory::read(&self.memory_path(number)) {
@@ -263,27 +267,39 @@ impl Core {
         }
         self.resumed = true;
         self.latest_number = recall.latest;
+        self.begun = recall.begun;
         if let Some(latest) = remembered.get(&recall.latest) {
             self.latest = Rc::new(latest.clone());
+            if !self.settings.identifier_is_given {
+                let identifier = &latest.supervisord.identifier;
+                self.settings.identifier.clone_from(identifier);
+            }
         }
         self.auto_logs = recall.auto_logs;
         self.socket_keys = recall.sockets;
+        // Who starts a supervisor wants it to run, whatever the killed one was about to do.
+        let ending = recall.ending.filter(|_| !self.custody.is_first());
         let mut found = by_name(found);
+        let mut adopted = Vec::new();
         for (name, number) in recall.groups {
             let group = remembered
                 .get(&number)
                 .and_then(|configuration| configuration.groups.iter().find(|g| g.name == name))
                 .cloned();
             let Some(group) = group else { continue };
-            self.activate_with(group, number, &mut found)
+            let its = self
+                .activate_with(group, number, &mut found)
                 .map_err(|source| StartError::Group {
                     group: name,
                     source,
                 })?;
+            adopted.extend(its);
         }
+        // Before anybody is started, or its end is dealt with.
         self.recall_sockets();
+        self.take_over_all(adopted, ending.is_some());
         self.let_go_of_strangers(found);
-        match recall.ending {
+        match ending {
             Some(true) => self.begin_ending(super::core::Outcome::Restart),
             Some(false) => self.begin_ending(super::core::Outcome::Shutdown),
             None => {}
@@ -294,35 +310,11 @@ impl Core {
             if let Err(why) = taken {
                 self.say(Level::Error, &why);
             }
+            self.begun = self.latest_number;
             self.find_outdated();
+            self.remember();
         }
         Ok(())
-    }
-
-    /// What nobody knows any more is stopped, gently: it is of this supervisor, and would run twice.
-    fn let_go_of_strangers(&mut self, found: HashMap<String, Adopted>) {
-        for (name, adopted) in found {
-            let text = format!("'{name}' is not configured any more");
-            self.say(Level::Warn, &text);
-            let result = match adopted.state {
-                State::Alive { .. } => {
-                    let term = ward_model::signal::Signal::TERM.number();
-                    self.custody
-                        .signal(adopted.slot, term, keeper::Target::Leader)
-                        .map_err(|error| error.to_string())
-                }
-                State::Idle | State::Ended { .. } => {
-                    let (slot, generation) = (adopted.slot, adopted.generation);
-                    self.custody
-                        .acknowledge(slot, generation, &keeper::Snapshot::default());
-                    self.custody.release(slot).map_err(|error| error.to_string())
-                }
-            };
-            if let Err(why) = result {
-                let text = format!("cannot let go of '{name}': {why}");
-                self.say(Level::Error, &text);
-            }
-        }
     }
 
     /// Makes a group active of which nothing runs.
@@ -334,7 +326,7 @@ impl Core {
         let name = config.name.clone();
         self.activate_with(config, memory, &mut HashMap::new())?;
         self.emit(crate::events::Event::GroupAdded { group: name });
-        self.arm_tick();
+        self.begin_to_tick();
         Ok(())
     }
 
@@ -343,7 +335,7 @@ impl Core {
         config: GroupConfig,
         memory: u64,
         found: &mut HashMap<String, Adopted>,
-    ) -> Result<(), ActivateError> {
+    ) -> Result<Vec<(ProgramId, Adopted)>, ActivateError> {
         let key = |group: &Group| (group.config.priority, group.config.name.clone());
         let new_key = (config.priority, config.name.clone());
         let place = self.groups.partition_point(|group| key(group) < new_key);
@@ -368,7 +360,12 @@ impl Core {
                 })
                 .and_then(|slot| {
                     let ear = is_pool.then(|| Ear::new(member));
-                    self.enlist(&config.name, process, slot, ear)
+                    let enlisted = self.enlist(&config.name, process, slot, ear);
+                    if enlisted.is_err() {
+                        // Refused where a process runs in it, which is as well: it is found again.
+                        let _ = self.custody.release(slot);
+                    }
+                    enlisted
                 });
             match made {
                 Ok(id) => {
@@ -391,16 +388,13 @@ impl Core {
             sockets: BTreeMap::new(),
         };
         self.groups.insert(place, group);
-        for (id, old) in adopted {
-            self.take_over(id, old);
-        }
-        Ok(())
+        Ok(adopted)
     }
 
     fn enlist(
         &mut self,
         group: &str,
-        process: &Process,
+        process: &Rc<Process>,
         slot: Slot,
         ear: Option<Ear>,
     ) -> Result<ProgramId, ActivateError> {
@@ -409,7 +403,7 @@ impl Core {
         let program = Program {
             group: group.to_owned(),
             machine: Machine::new(policy_of(process)),
-            config: Rc::new(process.clone()),
+            config: Rc::clone(process),
             slot,
             generation: 0,
             started: 0,
@@ -472,106 +466,20 @@ impl Core {
         Ok(paths)
     }
 
-    /// Takes over a process, or what is known of the last one, from an earlier daemon.
-    fn take_over(&mut self, id: ProgramId, old: Adopted) {
-        let Some(program) = self.programs.get_mut(&id) else {
-            return;
-        };
-        let saved = Saved::from_words(&old.snapshot);
-        program.generation = old.generation;
-        program.stopped = saved.stopped;
-        program.tree_number = saved.tree;
-        program.started = saved.started;
-        program.started_at = saved.started_at;
-        let pid = match old.state {
-            State::Idle => None,
-            State::Alive { pid } | State::Ended { pid, .. } => Some(pid),
-        };
-        if pid.is_some() {
-            let at = old.spawned_at.duration_since(UNIX_EPOCH).unwrap_or_default();
-            program.started_at = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
-            program.started = seconds(program.started_at);
-        }
-        let policy = program.machine.policy().clone();
-        let mut actions = Vec::new();
-        let found = Resumption {
-            spawned: pid,
-            elapsed: since_boot().saturating_sub(saved.taken),
-        };
-        let resumed = Machine::resume(policy.clone(), saved.machine, found, &mut actions);
-        let matches = resumed
-            .as_ref()
-            .is_ok_and(|machine| machine.pid().is_some() == pid.is_some() || pid.is_none());
-        let machine = match (resumed, pid) {
-            (Ok(machine), _) if matches => machine,
-            (_, Some(pid)) => {
-                actions.clear();
-                Machine::resume(policy.clone(), Snapshot::running(pid), found, &mut actions)
-                    .unwrap_or_else(|_| Machine::new(policy))
-            }
-            (_, None) => {
-                actions.clear();
-                Machine::new(policy)
-            }
-        };
-        program.machine = machine;
-        if let Some(pid) = pid {
-            self.take_over_process(id, pid, saved, [old.stdout, old.stderr]);
-        }
-        self.carry_out(id, actions);
-        if let State::Ended { end, at, .. } = old.state {
-            self.exited(old.slot, old.generation, end_of(end), at);
-        }
-    }
-
-    fn take_over_process(
-        &mut self,
-        id: ProgramId,
-        pid: i32,
-        saved: Saved,
-        streams: [Option<OwnedFd>; 2],
-    ) {
-        let Some(program) = self.programs.get_mut(&id) else {
-            return;
-        };
-        if program.config.contain == Contain::Tree {
-            let number = tree_number(program.slot, program.tree_number);
-            program.tree = self.grove.find(&number, pid);
-        }
-        let runs = program.machine.state() == ProgramState::Running;
-        let state = saved.listener.unwrap_or(ListenerState::Acknowledged);
-        self.open_streams(id, pid, streams);
-        self.with_listener(id, |pool, member, actions| {
-            pool.adopt(member, state, actions);
-            pool.set_running(member, runs, actions);
-        });
-    }
-
-    /// Reads on what others write to pipes of processes that have ended.
-    fn take_over_left_over(&mut self, left_over: Vec<LeftOver>) {
-        for pipe in left_over {
-            let stream = match pipe.stream {
-                keeper::Stream::Stdout => Stream::Stdout,
-                keeper::Stream::Stderr => Stream::Stderr,
-            };
-            match self.by_slot.get(&pipe.slot).copied() {
-                Some(id) => self.open_left_over(id, pipe.generation, stream, pipe.reader),
-                None => self.custody.drained(pipe.slot, pipe.generation, pipe.stream),
-            }
-        }
-    }
-
     /// A fresh tree for a process that is about to start, if it has one.
     pub(crate) fn plant(&mut self, id: ProgramId, config: &Process) -> Option<Tree> {
         match config.contain {
             Contain::Process => None,
             Contain::Tree => {
                 let program = self.programs.get_mut(&id)?;
-                program.tree_number = u64::try_from(since_boot().as_nanos()).unwrap_or(u64::MAX);
-                let number = tree_number(program.slot, program.tree_number);
+                program.tree_number = self.grove.next_number();
+                let (number, name) = (
+                    program.tree_number,
+                    tree_number(program.slot, program.tree_number),
+                );
                 // Before there is a process, so that the next daemon finds its tree.
                 self.save(id);
-                Some(self.grove.plant(&number))
+                Some(self.grove.plant(&name, number))
             }
         }
     }
@@ -581,14 +489,12 @@ impl Core {
         if !self.resumed {
             self.emit(crate::events::Event::SupervisorRunning);
         }
-        let names: Vec<String> = self
+        let ids: Vec<ProgramId> = self
             .groups
             .iter()
-            .map(|group| group.config.name.clone())
+            .flat_map(|group| group.programs.iter().copied())
             .collect();
-        for name in names {
-            self.autostart(&name);
-        }
+        self.autostart_all(&ids);
         self.settle();
     }
 
@@ -608,7 +514,9 @@ impl Core {
             tree: program.tree_number,
         };
         let words = saved.to_words();
-        let ended = program.unacknowledged.filter(|_| program.machine.pid().is_none());
+        let ended = program
+            .unacknowledged
+            .filter(|_| program.machine.pid().is_none());
         match ended {
             // What follows from an end is written down with its being known.
             Some(generation) => {
@@ -623,7 +531,7 @@ impl Core {
 }
 
 /// The number of a tree: unlike that of any other start.
-fn tree_number(slot: Slot, number: u64) -> String {
+pub(super) fn tree_number(slot: Slot, number: u64) -> String {
     format!("{}-{number:x}", slot.index())
 }
 

@@ -53,26 +53,24 @@ enum Came {
 
 impl Core {
     /// Takes the outputs of a process that was just started.
-    pub(crate) fn open_streams(
-        &mut self,
-        id: ProgramId,
-        pid: i32,
-        streams: [Option<OwnedFd>; 2],
-    ) {
+    pub(crate) fn open_streams(&mut self, id: ProgramId, pid: i32, streams: [Option<OwnedFd>; 2]) {
         let [stdout, stderr] = streams;
         for (stream, fifo) in [(Stream::Stdout, stdout), (Stream::Stderr, stderr)] {
-            let opened = fifo.and_then(|fifo| self.open_stream(id, pid, stream, fifo));
+            let generation = self.programs.get(&id).map_or(0, |it| it.generation);
+            let opened =
+                fifo.and_then(|fifo| self.open_stream(id, (pid, generation), stream, fifo));
             if let Some(program) = self.programs.get_mut(&id) {
                 program.streams[index(stream)] = opened;
             }
         }
     }
 
-    /// Takes one output.
+    /// Takes one output, of the process of this id and generation: 0 for one that the keeper does not
+    /// hold.
     pub(crate) fn open_stream(
         &mut self,
         id: ProgramId,
-        pid: i32,
+        (pid, generation): (i32, u32),
         stream: Stream,
         fifo: OwnedFd,
     ) -> Option<StreamId> {
@@ -84,6 +82,8 @@ impl Core {
         };
         let observed = channel.events_enabled || self.log.tells(LogLevel::Debug);
         let log = self.log_of(id, stream);
+        // Of a process that somebody only wrote to nothing is heard.
+        let is_listener = program.ear.is_some() && self.pools.contains_key(&program.group);
         let settings = ChannelSettings {
             name: config.name.clone(),
             stream,
@@ -92,8 +92,8 @@ impl Core {
             strip_ansi: self.settings.strip_ansi,
             capture_maxbytes: u64::try_from(channel.capture_maxbytes).unwrap_or(0),
             observed,
-            listener: stream == Stream::Stdout && program.ear.is_some(),
-            spool: self.spool_path(program.slot, program.generation, stream),
+            listener: stream == Stream::Stdout && is_listener,
+            spool: self.spool_path(program.slot, generation, stream),
         };
         let output = Output {
             program: id,
@@ -101,7 +101,7 @@ impl Core {
             group: program.group.clone(),
             pid,
             slot: program.slot,
-            generation: program.generation,
+            generation,
             stream,
             channel: Channel::new(&self.files, fifo, settings),
             watched: false,
@@ -139,10 +139,7 @@ impl Core {
         stream: Stream,
         fifo: OwnedFd,
     ) {
-        if let Some(opened) = self.open_stream(id, 0, stream, fifo) {
-            if let Some(output) = self.outputs.get_mut(&opened) {
-                output.generation = generation;
-            }
+        if let Some(opened) = self.open_stream(id, (0, generation), stream, fifo) {
             self.stream_is_over(opened);
         }
     }
@@ -202,7 +199,9 @@ impl Core {
         let output = self.outputs.get_mut(&id)?;
         let mut came = Vec::new();
         let over = output.over;
-        let mut progress = output.channel.turn(BUDGET, &mut |item| came.extend(kept(item)));
+        let mut progress = output
+            .channel
+            .turn(BUDGET, &mut |item| came.extend(kept(item)));
         if progress.next == Next::End && over {
             progress = output.channel.finish(&mut |item| came.extend(kept(item)));
         }
@@ -258,9 +257,10 @@ impl Core {
         let Some(output) = self.outputs.remove(&id) else {
             return;
         };
-        let stream = of_keeper(output.stream);
-        self.custody
-            .drained(output.slot, output.generation, stream);
+        if output.generation != 0 {
+            let stream = of_keeper(output.stream);
+            self.custody.drained(output.slot, output.generation, stream);
+        }
         if let Some(program) = self.programs.get_mut(&output.program) {
             let place = &mut program.streams[index(output.stream)];
             if *place == Some(id) {
@@ -285,8 +285,9 @@ impl Core {
                 next = self.turn_once(stream);
                 match next {
                     Some(Next::Now) => {}
-                    Some(Next::Readable | Next::After(_) | Next::Blocked(_) | Next::End)
-                    | None => break,
+                    Some(Next::Readable | Next::After(_) | Next::Blocked(_) | Next::End) | None => {
+                        break;
+                    }
                 }
             }
             self.pace(stream, next);
@@ -305,12 +306,13 @@ impl Core {
                 if self.log.tells(LogLevel::Debug) {
                     self.log.output(&process, stream, &data);
                 }
-                let wanted = self.programs.get(&program).is_some_and(|program| {
-                    match stream {
+                let wanted = self
+                    .programs
+                    .get(&program)
+                    .is_some_and(|program| match stream {
                         Stream::Stdout => program.config.stdout.events_enabled,
                         Stream::Stderr => program.config.stderr.events_enabled,
-                    }
-                });
+                    });
                 if wanted {
                     self.emit(Event::ProcessLog {
                         who: Who { process, group },

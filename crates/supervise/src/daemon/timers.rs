@@ -28,6 +28,11 @@ impl<K: Copy + Eq + Hash + Ord> Timers<K> {
         self.by_moment.insert((at, key));
     }
 
+    /// Whether `key` will be due.
+    pub(crate) fn is_armed(&self, key: K) -> bool {
+        self.by_key.contains_key(&key)
+    }
+
     /// Forgets `key`.
     pub(crate) fn disarm(&mut self, key: K) {
         if let Some(at) = self.by_key.remove(&key) {
@@ -65,6 +70,7 @@ mod tests {
         timers.arm("a", second(1));
         timers.disarm("c");
         timers.disarm("never armed");
+        assert!(timers.is_armed("a") && !timers.is_armed("c"));
         assert_eq!(timers.next_due(), Some(second(1)));
         assert_eq!(timers.take_due(Duration::ZERO), None);
         assert_eq!(timers.take_due(second(9)), Some("a"));

@@ -21,6 +21,9 @@ use ward_sys::{limits, procfs};
 /// Marks begin here, in microseconds: beyond the age of all computers.
 const FIRST_MARK: u64 = 1 << 61;
 
+/// Ends the prefix of a supervisor: that of another may begin with all of it.
+const END: char = '.';
+
 /// How long a freeze may take before members are told without it.
 const FREEZE_PATIENCE: Duration = Duration::from_millis(20);
 
@@ -32,42 +35,49 @@ const ROUNDS: usize = 64;
 pub(crate) struct Grove {
     parent: Option<PathBuf>,
     prefix: String,
-    next_mark: u64,
+    /// The last number that was given.
+    last: u64,
 }
 
 impl Grove {
     /// For a supervisor that is called by `prefix`, unlike any other's on this host.
-    pub(crate) fn new(prefix: String, seed: u64) -> Self {
+    pub(crate) fn new(prefix: String) -> Self {
         let parent = cgroup::own_directory().ok().filter(|parent| {
-            let probe = format!("{prefix}-probe");
-            Cgroup::create(parent, &probe).map(|made| made.remove()).is_ok()
+            let probe = format!("{prefix}{END}probe");
+            Cgroup::create(parent, &probe)
+                .map(|made| made.remove())
+                .is_ok()
         });
         Self {
             parent,
             prefix,
-            // Several supervisors, each with its own range of marks.
-            next_mark: FIRST_MARK | ((seed & 0xffff_ffff) << 24),
+            last: 0,
         }
     }
 
     /// Takes away what a supervisor that was killed has left, of programs that have ended.
     pub(crate) fn sweep(&self) {
         if let Some(parent) = &self.parent {
-            cgroup::sweep(parent, &self.prefix, Duration::ZERO);
+            cgroup::sweep(parent, &format!("{}{END}", self.prefix), Duration::ZERO);
         }
     }
 
-    /// A tree for one start of a program; `number` is unlike that of any other.
-    pub(crate) fn plant(&mut self, number: &str) -> Tree {
-        let made = self.parent.as_deref().and_then(|parent| {
-            Cgroup::create(parent, &format!("{}-{number}", self.prefix)).ok()
-        });
+    /// A number unlike that of any other tree on this host: the nanosecond, since boot.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        let now = ward_sys::clock::since_boot().as_nanos();
+        self.last = u64::try_from(now).unwrap_or(0).max(self.last + 1);
+        self.last
+    }
+
+    /// A tree for one start of a program, called so, with a number of its own.
+    pub(crate) fn plant(&self, name: &str, number: u64) -> Tree {
+        let made = self
+            .parent
+            .as_deref()
+            .and_then(|parent| Cgroup::create(parent, &format!("{}{END}{name}", self.prefix)).ok());
         let kind = match made {
             Some(cgroup) => Kind::Cgroup(cgroup),
-            None => {
-                self.next_mark += 1;
-                Kind::Mark(self.next_mark)
-            }
+            None => Kind::Mark(mark(number)),
         };
         Tree {
             kind,
@@ -75,22 +85,29 @@ impl Grove {
         }
     }
 
-    /// The tree of a program that an earlier daemon started.
-    pub(crate) fn find(&self, number: &str, leader: i32) -> Option<Tree> {
+    /// The tree of a program that an earlier daemon started, whose leader may have ended.
+    pub(crate) fn find(&self, name: &str, number: u64) -> Tree {
         let path = self
             .parent
             .as_deref()
-            .map(|parent| parent.join(format!("{}-{number}", self.prefix)));
-        let cgroup = path.filter(|path| path.is_dir()).map(|path| Cgroup::open(&path));
+            .map(|parent| parent.join(format!("{}{END}{name}", self.prefix)));
+        let cgroup = path
+            .filter(|path| path.is_dir())
+            .map(|path| Cgroup::open(&path));
         let kind = match cgroup {
             Some(Ok(cgroup)) => Kind::Cgroup(cgroup),
-            Some(Err(_)) | None => Kind::Mark(mark_of(leader)?),
+            Some(Err(_)) | None => Kind::Mark(mark(number)),
         };
-        Some(Tree {
+        Tree {
             kind,
             told: BTreeSet::new(),
-        })
+        }
     }
+}
+
+/// What the members of the tree of this number carry.
+fn mark(number: u64) -> u64 {
+    FIRST_MARK | (number & (FIRST_MARK - 1))
 }
 
 fn mark_of(pid: i32) -> Option<u64> {
@@ -231,7 +248,6 @@ impl Tree {
 /// Everybody with this mark who has not ended.
 fn marked(mark: u64) -> impl Iterator<Item = i32> {
     procfs::all_pids().filter(move |pid| {
-        mark_of(*pid) == Some(mark)
-            && procfs::Stat::of(*pid).is_some_and(|stat| !stat.has_ended())
+        mark_of(*pid) == Some(mark) && procfs::Stat::of(*pid).is_some_and(|stat| !stat.has_ended())
     })
 }

@@ -23,6 +23,11 @@ use super::roster::{self, Opened, Roster, RosterError};
 /// Root's, which is empty after every boot (Filesystem Hierarchy Standard).
 const OF_ROOT: &str = "/run/ward/up";
 
+/// Root's on a host whose `/run` is on a disk, as in many containers: three named pipes for each start of a
+/// program are made in some microseconds there, and in up to a millisecond on a disk. Users' would be
+/// removed when they log out (logind.conf(5), RemoveIPC).
+const IN_MEMORY: &str = "/dev/shm";
+
 /// How many supervisors may use one configuration file at a time.
 const MOST: u32 = 64;
 
@@ -94,7 +99,7 @@ pub struct Place {
 }
 
 /// The place for a configuration file: `up/` and 16 hexadecimal digits of a hash of its real path, in
-/// `$WARD_STATE_DIR`; else, for root, in `/run/ward`; else in the user's state directory
+/// `$WARD_STATE_DIR`; else, for root, in `/run/ward`, or in `/dev/shm` where `/run` is on a disk; else in the user's state directory
 /// ([`ward_engine::ledger::locate`]).
 ///
 /// # Errors
@@ -105,14 +110,22 @@ pub fn usual(configuration: &Path) -> Result<Place, PlaceError> {
         .unwrap_or_else(|_| configuration.to_owned());
     let name = format!("{:016x}", hash(real.as_os_str().as_bytes()));
     let is_set = std::env::var_os("WARD_STATE_DIR").is_some_and(|path| !path.is_empty());
-    let above = if !is_set && account::own_uid() == 0 {
-        PathBuf::from(OF_ROOT)
+    let base = if is_set || account::own_uid() != 0 {
+        let state = ledger::locate().map_err(PlaceError::NoPlace)?;
+        state.join("up").join(name)
+    } else if !is_in_memory("/run") && is_in_memory(IN_MEMORY) {
+        Path::new(IN_MEMORY).join(format!("ward-up-{name}"))
     } else {
-        ledger::locate().map_err(PlaceError::NoPlace)?.join("up")
+        Path::new(OF_ROOT).join(name)
     };
-    Ok(Place {
-        base: above.join(name),
-    })
+    Ok(Place { base })
+}
+
+/// Whether a directory is of a file system in memory (tmpfs(5)).
+fn is_in_memory(directory: &str) -> bool {
+    const TMPFS: u64 = 0x0102_1994;
+    rustix::fs::statfs(directory)
+        .is_ok_and(|stat| stat.f_type.cast_unsigned() & 0xffff_ffff == TMPFS)
 }
 
 /// FNV-1a of 64 bits: the same in every version.

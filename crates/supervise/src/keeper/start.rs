@@ -133,6 +133,10 @@ fn prepare(taken: &Taken, plan: &Plan) -> io::Result<()> {
     }
     place::remember_start(&taken.path, plan.directory.is_some())?;
     if let Some(directory) = &plan.directory {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this process has one thread, and is about to become the keeper"
+        )]
         std::env::set_current_dir(directory)?;
     }
     let limit = rustix::process::getrlimit(Resource::Nofile);
@@ -212,6 +216,9 @@ fn refuse(error: &(dyn std::error::Error + 'static), hint: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
+/// What the daemon writes down of itself: the last one leaves it.
+const DAEMONS: &str = "daemon.json";
+
 /// Removes a runtime directory and all of ours that is in it.
 pub(super) fn remove(directory: BorrowedFd<'_>) {
     use std::os::fd::AsRawFd;
@@ -219,7 +226,7 @@ pub(super) fn remove(directory: BorrowedFd<'_>) {
         pipes::remove(directory, slot, generation, end);
     }
     let path = std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-    for file in ["roster", place::STARTED_IN] {
+    for file in ["roster", place::STARTED_IN, DAEMONS] {
         let _ = rustix::fs::unlinkat(directory, file, rustix::fs::AtFlags::empty());
     }
     if let Ok(path) = path {

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Duration;
 
+use rustix::event::{Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
 
 use super::world;
@@ -40,6 +40,10 @@ pub(crate) fn main() -> ExitCode {
         let _ = out.flush();
     }
     // A program's own life, not a wait for anything: 2 to 12 ms.
-    std::thread::sleep(Duration::from_millis(2 + u64::from(code % 11)));
+    let life = Timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(2 + code % 11) * 1_000_000,
+    };
+    let _ = poll(&mut [], Some(&life));
     ExitCode::from(status)
 }

@@ -16,6 +16,7 @@ use ward_supervise::keeper::{
     Custody, Ended, FromKeeper, Slot, Snapshot, Spec, State, Stdin, Stream,
 };
 use ward_sys::pipe::{self, Moved};
+use ward_testkit::moments::let_pass;
 
 use super::world::{World, is_alive, lines_of, pid_of, until};
 use super::{Result, TASK, program, world};
@@ -263,7 +264,7 @@ impl Dice {
 
     /// A moment in which somebody else goes on.
     fn pause(&mut self) {
-        std::thread::sleep(Duration::from_micros(self.below(15_000)));
+        let_pass(Duration::from_micros(self.below(15_000)));
     }
 }
 
@@ -388,11 +389,13 @@ pub(crate) fn keepers() -> Result {
     for _ in 0..rounds().div_ceil(4) {
         // One whose daemon has not begun cannot be followed by it.
         let starts = world.starts().context("a roster")?;
+        let mut before = None;
         until("work", || {
             let size = |number: usize| std::fs::metadata(world.path(&format!("truth.p{number}")));
-            let before = size(0).ok()?.len() + size(1).ok()?.len();
-            std::thread::sleep(Duration::from_millis(1));
-            (size(0).ok()?.len() + size(1).ok()?.len() > before).then_some(())
+            let now = size(0).ok()?.len() + size(1).ok()?.len();
+            let grown = before.is_some_and(|before| now > before);
+            before = Some(now);
+            grown.then_some(())
         })?;
         ensure!(
             world.starts() == Some(starts),
@@ -429,7 +432,14 @@ pub(crate) fn anybody() -> Result {
             let _ = kill_process(pid_of(daemon)?, Signal::KILL);
         }
         if which == 0 {
-            continue;
+            // A daemon that had not begun, with no program alive, takes its keeper with it.
+            until("the next", || {
+                let next = world.daemon_of(keeper);
+                (!is_alive(keeper) || (next.is_some() && next != daemon)).then_some(())
+            })?;
+            if is_alive(keeper) {
+                continue;
+            }
         }
         // Whoever was the daemon is the keeper, or nobody is.
         match until("an end or a take-over", || world.successor_of(keeper))? {
@@ -441,7 +451,9 @@ pub(crate) fn anybody() -> Result {
             }
         }
     }
-    until("a daemon at the end", || world.daemon_of(keeper))?;
+    let size = || std::fs::metadata(world.path("truth.p0")).map_or(0, |file| file.len());
+    let before = size();
+    until("work at the end", || (size() > before).then_some(()))?;
     kill_process(pid_of(keeper)?, Signal::TERM)?;
     until("the end", || (!is_alive(keeper)).then_some(()))?;
     ensure!(world.is_tidy(), "something is left");

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use ward_supervise::keeper::{self, Place, Plan};
 use ward_sys::procfs::{self, Stat};
+use ward_testkit::patience::wait_for_within;
 
 use super::{PLACE, Result, TASK};
 
@@ -40,17 +41,8 @@ pub(crate) fn place() -> PathBuf {
 }
 
 /// Waits until something is so.
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return Ok(found);
-        }
-        if start.elapsed() > LIMIT {
-            bail!("never: {what}");
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
+pub(crate) fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> Result<T> {
+    wait_for_within(LIMIT, what, look)
 }
 
 pub(crate) fn pid_of(number: i32) -> Result<Pid> {
@@ -196,24 +188,21 @@ impl World {
 
     /// Waits for a line that begins so, among those that no wait has passed; returns what is behind.
     pub(crate) fn wait(&mut self, start: &str) -> Result<String> {
-        let limit = Instant::now() + LIMIT;
-        loop {
+        let found = wait_for_within(LIMIT, start, || {
             let at = self.at;
             let lines = self.said();
             let found = lines.iter().enumerate().skip(at).find_map(|(index, line)| {
                 let rest = line.strip_prefix(start)?;
                 Some((index, rest.trim().to_owned()))
             });
-            if let Some((index, rest)) = found {
-                self.at = index + 1;
-                return Ok(rest);
-            }
-            if Instant::now() > limit {
-                let errors = fs::read_to_string(self.path("stderr")).unwrap_or_default();
-                bail!("never said: {start}\n{:#?}\n{errors}", self.lines);
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+            let (index, rest) = found?;
+            self.at = index + 1;
+            Some(rest)
+        });
+        found.map_err(|error| {
+            let errors = fs::read_to_string(self.path("stderr")).unwrap_or_default();
+            error.context(format!("never said: {start}\n{:#?}\n{errors}", self.lines))
+        })
     }
 
     /// How many lines began so.

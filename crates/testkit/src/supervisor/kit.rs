@@ -60,6 +60,18 @@ impl Kit {
         })
     }
 
+    /// Ours alone, for tests in which there is nothing to compare.
+    ///
+    /// # Errors
+    /// When nothing can be written in `place`.
+    pub fn ours_alone(ward: &Path, place: &Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            original: None,
+            ward: ours(ward, place)?,
+            python: in_path("python3"),
+        })
+    }
+
     /// Whether a subject can be tried.
     #[must_use]
     pub fn has(&self, subject: Subject) -> bool {

@@ -78,6 +78,12 @@ pub(super) enum CallError {
     Host(#[source] io::Error),
 }
 
+impl From<ward_serve::client::NotHttp> for CallError {
+    fn from(ward_serve::client::NotHttp(what): ward_serve::client::NotHttp) -> Self {
+        Self::NotHttp(what)
+    }
+}
+
 impl CallError {
     /// The fault's number, if it is one.
     pub(super) fn fault(&self) -> Option<i32> {

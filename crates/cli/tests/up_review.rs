@@ -1,0 +1,363 @@
+//! `ward up` where its daemon, or all of it, is killed at bad moments.
+
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// Nothing takes longer.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A supervisor in a directory of its own; it and all that it started end with the test.
+struct Place {
+    directory: TempDir,
+    keeper: Option<Child>,
+}
+
+impl Place {
+    fn new(programs: &str) -> Result<Self> {
+        let place = Self {
+            directory: tempfile::tempdir()?,
+            keeper: None,
+        };
+        fs::create_dir(place.path("logs"))?;
+        fs::create_dir(place.path("state"))?;
+        place.configure(programs)?;
+        Ok(place)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn configure(&self, programs: &str) -> Result<()> {
+        let head = "[unix_http_server]\nfile=%(here)s/s\n\
+            [supervisord]\nlogfile=%(here)s/d.log\npidfile=%(here)s/d.pid\nchildlogdir=%(here)s/logs\n\
+            [rpcinterface:supervisor]\n\
+            supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n\
+            [supervisorctl]\nserverurl=unix://%(here)s/s\n";
+        fs::write(self.path("c.conf"), format!("{head}{programs}"))?;
+        Ok(())
+    }
+
+    fn ward(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ward"));
+        command
+            .args(words)
+            .arg("-c")
+            .arg(self.path("c.conf"))
+            .env("WARD_STATE_DIR", self.path("state"))
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn start(&mut self) -> Result<()> {
+        let child = self
+            .ward(&["up", "-n"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        self.keeper = Some(child);
+        self.until("an answer", || {
+            Ok(self.path("s").exists() && self.daemon().is_some())
+        })
+    }
+
+    fn ctl(&self, words: &[&str]) -> Result<Output> {
+        let mut command = self.ward(&["ctl"]);
+        Ok(command.args(words).output()?)
+    }
+
+    fn says(&self, words: &[&str]) -> Result<String> {
+        let output = self.ctl(words)?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// The line of `status` about a process begins so, behind its name.
+    fn is(&self, name: &str, state: &str) -> Result<bool> {
+        let status = self.says(&["status", name])?;
+        Ok(status.split_whitespace().nth(1) == Some(state))
+    }
+
+    fn pid_of(&self, name: &str) -> Result<i32> {
+        let text = self.says(&["pid", name])?;
+        text.trim().parse().with_context(|| text.clone())
+    }
+
+    fn read(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.path(name)).unwrap_or_default()).into_owned()
+    }
+
+    fn keeper(&self) -> Option<i32> {
+        Some(self.keeper.as_ref()?.id().cast_signed())
+    }
+
+    fn daemon(&self) -> Option<i32> {
+        children(self.keeper()?)
+            .into_iter()
+            .find(|pid| name_of(*pid) == "ward-daemon")
+    }
+
+    fn kill_daemon(&self) -> Result<()> {
+        let old = self.daemon().context("no daemon")?;
+        send(old, Signal::KILL)?;
+        self.until("another daemon", || {
+            Ok(self.daemon().is_some_and(|pid| pid != old) && self.ctl(&["pid"])?.status.success())
+        })
+    }
+
+    /// Keeper and daemon at once.
+    fn kill_both(&mut self) -> Result<()> {
+        let daemon = self.daemon().context("no daemon")?;
+        let mut keeper = self.keeper.take().context("no keeper")?;
+        let pid = keeper.id().cast_signed();
+        send(pid, Signal::STOP)?;
+        send(daemon, Signal::KILL)?;
+        send(pid, Signal::KILL)?;
+        keeper.wait()?;
+        self.until("nobody", || Ok(!runs(daemon)))
+    }
+
+    fn until(&self, what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
+        let started = Instant::now();
+        while !so()? {
+            ensure!(
+                started.elapsed() < LIMIT,
+                "no {what}: {}",
+                self.read("d.log")
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(mut keeper) = self.keeper.take() {
+            let mut all = descendants(keeper.id().cast_signed());
+            all.insert(0, keeper.id().cast_signed());
+            for pid in all {
+                let _ = send(pid, Signal::KILL);
+            }
+            let _ = keeper.wait();
+        }
+    }
+}
+
+fn send(pid: i32, signal: Signal) -> Result<()> {
+    Ok(kill_process(
+        Pid::from_raw(pid).context("no process")?,
+        signal,
+    )?)
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    text.unwrap_or_default()
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
+fn descendants(pid: i32) -> Vec<i32> {
+    let mut all = children(pid);
+    let mut at = 0;
+    while let Some(pid) = all.get(at).copied() {
+        all.extend(children(pid));
+        at += 1;
+    }
+    all
+}
+
+fn name_of(pid: i32) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    text.trim().to_owned()
+}
+
+fn runs(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().map(str::trim_start);
+    state.is_some_and(|state| !state.is_empty() && !state.starts_with('Z'))
+}
+
+fn number_in(path: &Path) -> Option<i32> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+#[test]
+fn a_killed_daemon_goes_on_whatever_has_become_of_the_file() -> Result<()> {
+    let mut place = Place::new("[program:a]\ncommand=sleep 1000\nstartsecs=0\n")?;
+    place.start()?;
+    place.until("a process", || place.is("a", "RUNNING"))?;
+    let pid = place.pid_of("a")?;
+    let good = place.read("c.conf");
+    fs::write(
+        place.path("c.conf"),
+        "[supervisord]\n[program:a]\nstartsecs=no\n",
+    )?;
+    let old = place.daemon().context("no daemon")?;
+    send(old, Signal::KILL)?;
+    place.until("another daemon", || {
+        Ok(place.daemon().is_some_and(|pid| pid != old)
+            && place.read("d.log").contains("the daemon before this one"))
+    })?;
+    fs::write(place.path("c.conf"), good)?;
+    ensure!(place.is("a", "RUNNING")?, "it is kept");
+    ensure!(place.pid_of("a")? == pid, "it is the same");
+    Ok(())
+}
+
+#[test]
+fn a_shutdown_that_was_killed_is_not_gone_on_with_by_the_next_start() -> Result<()> {
+    let script = "trap '' TERM; while :; do sleep 1; done";
+    let programs = format!(
+        "[program:done]\ncommand=sleep 1000\nstartsecs=0\npriority=2\nautorestart=false\n\
+         [program:slow]\ncommand=sh -c \"{script}\"\nstartsecs=0\nstopwaitsecs=600\npriority=1\n"
+    );
+    let mut place = Place::new(&programs)?;
+    place.start()?;
+    place.until("processes", || {
+        Ok(place.is("done", "RUNNING")? && place.is("slow", "RUNNING")?)
+    })?;
+    let slow = place.pid_of("slow")?;
+    send(place.keeper().context("no keeper")?, Signal::TERM)?;
+    place.until("a stop", || {
+        Ok(place.read("d.log").contains("stopped: done"))
+    })?;
+    place.kill_both()?;
+    send(slow, Signal::KILL)?;
+    place.until("nobody", || Ok(!runs(slow)))?;
+    place.start()?;
+    place.until("everybody", || {
+        Ok(place.is("done", "RUNNING")? && place.is("slow", "RUNNING")?)
+    })?;
+    Ok(())
+}
+
+#[test]
+fn a_group_that_could_not_be_added_can_be_added_later() -> Result<()> {
+    let mut place = Place::new("")?;
+    place.start()?;
+    place.configure("[program:b]\ncommand=sleep 1000\nstartsecs=0\n")?;
+    fs::rename(place.path("logs"), place.path("elsewhere"))?;
+    // Only the daemon's own directory counts for what it makes: the file is read as long as it is there.
+    place.says(&["reread"])?;
+    fs::create_dir(place.path("logs"))?;
+    place.says(&["reread"])?;
+    fs::remove_dir(place.path("logs"))?;
+    let refused = place.says(&["add", "b"])?;
+    ensure!(!refused.contains("added"), "{refused}");
+    fs::create_dir(place.path("logs"))?;
+    let added = place.says(&["add", "b"])?;
+    ensure!(added.contains("b: added process group"), "{added}");
+    place.until("a process", || place.is("b", "RUNNING"))
+}
+
+#[test]
+fn a_busy_listener_is_as_busy_for_the_next_daemon() -> Result<()> {
+    let mut place = Place::new("")?;
+    let here = place.directory.path().display().to_string();
+    let script = format!(
+        "printf 'READY\\n'\nwhile read -r header && read -r payload; do\n  echo \"$header\" >> {here}/heard\n  \
+         until [ -e {here}/go ]; do sleep 0.02; done\n  printf 'RESULT 2\\nOKREADY\\n'\ndone\n"
+    );
+    fs::write(place.path("listener.sh"), script)?;
+    place.configure(
+        "[eventlistener:l]\ncommand=sh %(here)s/listener.sh\nstartsecs=0\nevents=PROCESS_GROUP\n\
+         [program:x]\ncommand=sleep 1000\nautostart=false\n",
+    )?;
+    place.start()?;
+    place.until("an event", || Ok(!place.read("heard").is_empty()))?;
+    place.kill_daemon()?;
+    fs::write(place.path("go"), "")?;
+    place.says(&["remove", "x"])?;
+    place.until("the next event", || {
+        Ok(place.read("heard").contains("PROCESS_GROUP_REMOVED"))
+    })?;
+    ensure!(
+        !place.read("d.log").contains("UNKNOWN state"),
+        "{}",
+        place.read("d.log")
+    );
+    Ok(())
+}
+
+#[test]
+fn a_shared_socket_stays_for_those_who_have_it() -> Result<()> {
+    let mut place = Place::new(
+        "[fcgi-program:f]\ncommand=sleep 1000\nsocket=unix://%(here)s/f.sock\nnumprocs=2\n\
+         process_name=%(process_num)d\nstartsecs=0\nautorestart=true\n",
+    )?;
+    place.start()?;
+    place.until("processes", || {
+        Ok(place.is("f:0", "RUNNING")? && place.is("f:1", "RUNNING")?)
+    })?;
+    let inode = fs::metadata(place.path("f.sock"))?.ino();
+    let (first, second) = (place.pid_of("f:0")?, place.pid_of("f:1")?);
+    let daemon = place.daemon().context("no daemon")?;
+    send(daemon, Signal::STOP)?;
+    send(first, Signal::KILL)?;
+    place.until("an end", || Ok(!runs(first)))?;
+    place.kill_daemon()?;
+    place.until("another one", || {
+        Ok(place.is("f:0", "RUNNING")? && place.pid_of("f:0")? != first)
+    })?;
+    ensure!(place.pid_of("f:1")? == second, "the other one stays");
+    ensure!(
+        fs::metadata(place.path("f.sock"))?.ino() == inode,
+        "the socket is the same"
+    );
+    Ok(())
+}
+
+#[test]
+fn an_output_that_outlives_its_process_is_read_by_the_next_daemon() -> Result<()> {
+    let mut place = Place::new("")?;
+    let here = place.directory.path().display().to_string();
+    let script =
+        format!("(until [ -e {here}/go ]; do sleep 0.02; done; echo late) &\necho early\n");
+    fs::write(place.path("p.sh"), script)?;
+    place.configure(
+        "[program:p]\ncommand=sh %(here)s/p.sh\nstartsecs=0\nautorestart=false\nstdout_logfile=%(here)s/p.log\n",
+    )?;
+    place.start()?;
+    place.until("an end", || place.is("p", "EXITED"))?;
+    place.kill_daemon()?;
+    fs::write(place.path("go"), "")?;
+    place.until("the rest", || Ok(place.read("p.log") == "early\nlate\n"))
+}
+
+#[test]
+fn what_is_left_of_a_tree_is_stopped_by_the_next_daemon() -> Result<()> {
+    let mut place = Place::new("")?;
+    let here = place.directory.path().display().to_string();
+    let script = format!("setsid sh -c 'echo $$ > {here}/member; exec sleep 1000' &\nwait\n");
+    fs::write(place.path("p.sh"), script)?;
+    place.configure(
+        "[program:p]\ncommand=sh %(here)s/p.sh\ncontain=tree\nstartsecs=0\nautorestart=false\n",
+    )?;
+    place.start()?;
+    place.until(
+        "a member",
+        || Ok(number_in(&place.path("member")).is_some()),
+    )?;
+    place.until("a process", || place.is("p", "RUNNING"))?;
+    let member = number_in(&place.path("member")).context("no member")?;
+    let leader = place.pid_of("p")?;
+    send(place.daemon().context("no daemon")?, Signal::STOP)?;
+    send(leader, Signal::KILL)?;
+    place.until("an end", || Ok(!runs(leader)))?;
+    ensure!(runs(member), "the other one lives");
+    place.kill_daemon()?;
+    place.until("an empty tree", || Ok(!runs(member)))?;
+    place.until("its end", || place.is("p", "EXITED"))
+}
