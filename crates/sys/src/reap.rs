@@ -1,7 +1,9 @@
 //! Learning of the end of children, and letting them go.
 
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, WaitStatus, wait, waitpid};
+use rustix::process::{
+    Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, wait, waitid, waitpid,
+};
 use std::mem::MaybeUninit;
 
 /// How a child ended or stopped.
@@ -108,8 +110,21 @@ pub fn next(note: &mut dyn FnMut(Pid, Status)) -> Reaped {
             _ => Status::Stopped(value),
         };
         note(pid, status);
-        match waitpid(Some(pid), WaitOptions::NOHANG | WaitOptions::UNTRACED) {
-            Ok(_) => return Reaped::Child(pid, status),
+        let taken = match status {
+            // Only the stop: who was killed since is met by the next look, with how it ended.
+            Status::Stopped(_) => {
+                let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+                match waitid(WaitId::Pid(pid), options) {
+                    Ok(None) => continue,
+                    taken => taken.map(|_| ()),
+                }
+            }
+            Status::Exited(_) | Status::Signaled(..) => {
+                waitpid(Some(pid), WaitOptions::NOHANG).map(|_| ())
+            }
+        };
+        match taken {
+            Ok(()) => return Reaped::Child(pid, status),
             Err(Errno::INTR) => {}
             Err(_) => return Reaped::NothingNew,
         }
@@ -251,6 +266,30 @@ mod tests {
             }
         }
         assert_eq!(noted, Some((pid, Status::Exited(7))));
+
+        // Here too, as others' children must not be taken: one that is killed just after its stop was seen.
+        let child = std::process::Command::new("sh")
+            .args(["-c", "kill -STOP $$"])
+            .spawn()
+            .expect("sh");
+        let pid = Pid::from_child(&child);
+        let mut kill = |who: Pid, status| {
+            if matches!(status, Status::Stopped(_)) {
+                rustix::process::kill_process(who, rustix::process::Signal::KILL).expect("killed");
+                let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+                waitid(WaitId::Pid(who), ended).expect("ended");
+            }
+        };
+        loop {
+            match next(&mut kill) {
+                Reaped::Child(who, status) => {
+                    assert_eq!((who, status), (pid, Status::Signaled(9, false)));
+                    break;
+                }
+                Reaped::NothingNew => std::thread::yield_now(),
+                Reaped::NoChildren => panic!("its end was lost"),
+            }
+        }
     }
 
     #[test]

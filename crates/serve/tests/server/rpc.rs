@@ -145,7 +145,7 @@ fn faults_are_those_of_the_original() {
         (
             "supervisor.getProcessInfo",
             vec![text("")],
-            (10, "BAD_NAME"),
+            (10, "BAD_NAME: "),
         ),
         (
             "supervisor.getProcessInfo",
