@@ -6,14 +6,15 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use ward_testkit::patience::wait_for_within;
 
 /// Nothing takes longer.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A supervisor in a directory of its own; it and all that it started end with the test.
 struct Place {
@@ -127,16 +128,13 @@ impl Place {
     }
 
     fn until(&self, what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
-        let started = Instant::now();
-        while !so()? {
-            ensure!(
-                started.elapsed() < LIMIT,
-                "no {what}: {}",
-                self.read("d.log")
-            );
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(())
+        // An error ends the wait too, and is told.
+        wait_for_within(LIMIT, what, || match so() {
+            Ok(false) => None,
+            Ok(true) => Some(Ok(())),
+            Err(error) => Some(Err(error)),
+        })
+        .with_context(|| self.read("d.log"))?
     }
 }
 

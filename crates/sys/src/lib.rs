@@ -12,6 +12,7 @@ pub mod contain;
 pub mod fifo;
 pub mod fork;
 pub mod handover;
+pub mod heap;
 pub mod lease;
 pub mod limits;
 pub mod lockfile;

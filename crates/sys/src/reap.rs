@@ -1,9 +1,7 @@
 //! Learning of the end of children, and letting them go.
 
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, wait, waitid, waitpid,
-};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, wait, waitid, waitpid};
 use std::mem::MaybeUninit;
 
 /// How a child ended or stopped.

@@ -101,7 +101,10 @@ impl Core {
         program.started_at = saved.started_at;
         let pid = pid_of(&old);
         if pid.is_some() {
-            let at = old.spawned_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let at = old
+                .spawned_at
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
             program.started_at = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
             program.started = seconds(program.started_at);
         }
@@ -154,12 +157,13 @@ impl Core {
             Some(pid) => self.take_over_process(id, pid, saved, [old.stdout, old.stderr]),
             None => self.read_on(id, generation, [old.stdout, old.stderr]),
         }
-        self.carry_out(id, actions);
+        // Before anything is started.
         let believed = self.programs.get(&id).and_then(|it| it.machine.pid());
+        self.carry_out(id, actions);
         match old.state {
             State::Ended { end, at, .. } => self.exited(slot, generation, end_of(end), at),
             // Its child could not become the program, and the daemon was killed before that was noted.
-            State::Idle if believed.is_some() && pid.is_none() && generation != 0 => {
+            State::Idle if believed.is_some() => {
                 self.was_not_started(id);
             }
             State::Idle | State::Alive { .. } => {}
@@ -217,7 +221,9 @@ impl Core {
             };
             match self.by_slot.get(&pipe.slot).copied() {
                 Some(id) => self.open_left_over(id, pipe.generation, stream, pipe.reader),
-                None => self.custody.drained(pipe.slot, pipe.generation, pipe.stream),
+                None => self
+                    .custody
+                    .drained(pipe.slot, pipe.generation, pipe.stream),
             }
         }
     }

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use rustix::event::epoll;
 use ward_config::load::Configuration;
@@ -134,6 +135,9 @@ pub struct Core {
     pub(crate) custody: Custody,
     pub(crate) epoll: OwnedFd,
     pub(crate) alarm: Alarm,
+    /// What it is set to, and whether it has rung since.
+    pub(crate) alarm_at: Option<Duration>,
+    pub(crate) alarm_rang: bool,
     pub(crate) timers: Timers<Due>,
     pub(crate) log: MainLog,
     pub(crate) files: Files,
@@ -208,6 +212,7 @@ impl Core {
             self.hear_keeper();
         }
         if tokens.contains(&Token::Alarm) {
+            self.alarm_rang = true;
             self.ring(ward_sys::clock::since_boot());
         }
         for token in tokens {
@@ -236,7 +241,10 @@ impl Core {
             Some(_) => Some(std::time::Duration::ZERO),
             None => self.timers.next_due(),
         };
-        self.alarm.set(next);
+        if std::mem::take(&mut self.alarm_rang) || next != self.alarm_at {
+            self.alarm_at = next;
+            self.alarm.set(next);
+        }
     }
 
     /// Says that everything works, to who waits for that, and starts what is to be started.
@@ -253,6 +261,8 @@ impl Core {
         }
         self.custody.ready()?;
         self.go();
+        // Reading a configuration takes far more than keeping what it says.
+        ward_sys::heap::give_back();
         Ok(())
     }
 

@@ -126,7 +126,11 @@ impl Core {
             // Nothing to forget is as well.
             let _ = fs::remove_file(self.recall_path());
         }
-        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
+        for entry in fs::read_dir(&self.directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             let is_memory = name.starts_with("configuration-") || name == "daemon.new";

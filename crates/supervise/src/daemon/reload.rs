@@ -52,7 +52,9 @@ impl Core {
         self.take_latest(configuration, loaded, &memory)
             .map_err(refused)?;
         let active: Vec<&GroupConfig> = self.groups.iter().map(|group| &group.config).collect();
-        Ok(compare(&active, &self.latest.groups))
+        let found = compare(&active, &self.latest.groups);
+        ward_sys::heap::give_back();
+        Ok(found)
     }
 
     /// Makes a configuration the one that groups are added from.

@@ -112,7 +112,8 @@ impl Core {
             .map(|(key, _)| *key)
             .filter(|key| key.bytes().starts_with(PREFIX.as_bytes()))
             .filter(|key| {
-                let known = |(_, _, known): &(String, String, String)| known.as_bytes() == key.bytes();
+                let known =
+                    |(_, _, known): &(String, String, String)| known.as_bytes() == key.bytes();
                 !self.socket_keys.iter().any(known)
             })
             .collect();

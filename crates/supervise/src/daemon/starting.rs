@@ -133,6 +133,8 @@ impl Core {
             custody,
             epoll,
             alarm,
+            alarm_at: None,
+            alarm_rang: false,
             timers: Timers::default(),
             log,
             files,

@@ -113,12 +113,23 @@ pub fn usual(configuration: &Path) -> Result<Place, PlaceError> {
     let base = if is_set || account::own_uid() != 0 {
         let state = ledger::locate().map_err(PlaceError::NoPlace)?;
         state.join("up").join(name)
-    } else if !is_in_memory("/run") && is_in_memory(IN_MEMORY) {
-        Path::new(IN_MEMORY).join(format!("ward-up-{name}"))
     } else {
-        Path::new(OF_ROOT).join(name)
+        let in_memory = Path::new(IN_MEMORY).join(format!("ward-up-{name}"));
+        if !is_in_memory("/run") && is_in_memory(IN_MEMORY) && is_free(&in_memory) {
+            in_memory
+        } else {
+            Path::new(OF_ROOT).join(name)
+        }
     };
     Ok(Place { base })
+}
+
+/// Whether nothing is there, or a directory that is root's alone: everybody may put something there.
+fn is_free(path: &Path) -> bool {
+    match fs::symlink_metadata(path) {
+        Ok(meta) => meta.is_dir() && meta.uid() == 0 && meta.permissions().mode() & 0o077 == 0,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
 }
 
 /// Whether a directory is of a file system in memory (tmpfs(5)).
