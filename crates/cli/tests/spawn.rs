@@ -426,17 +426,16 @@ fn sessions_and_names() -> Result {
     assert_eq!(guardian.name, "ward-keeper");
     assert_eq!(leader.command, "sleep 612");
     assert_eq!(leader.session, leader.pid, "{leader:?}");
-    // Not getsid(2): 0, where the session is not of this PID namespace.
-    let mine = look(getpid().as_raw_nonzero().get())
-        .context("not seen by itself")?
-        .session;
+    // Not getsid(2) and getpgrp(2): 0, where they are not of this PID namespace.
+    let own = look(getpid().as_raw_nonzero().get()).context("not seen by itself")?;
+    let mine = own.session;
     for custodian in [&front, &guardian] {
         ensure!(
             custodian.session != mine && custodian.session != leader.session,
             "{custodian:?}, mine is {mine}"
         );
         ensure!(
-            custodian.group != rustix::process::getpgrp().as_raw_nonzero().get(),
+            custodian.group != own.group,
             "{custodian:?}"
         );
         let environ = fs::read(format!("/proc/{}/environ", custodian.pid))?;

@@ -463,7 +463,8 @@ impl Streams {
         let shown_on = on_terminal.iter().position(|is| *is);
         let mode = match (&controlling, shown_on) {
             (Some(_), Some(_)) if must_see => Terminal::Pseudo,
-            (Some(_), _) => Terminal::Shared(terminal::own_group()),
+            // A group of another PID namespace cannot be joined.
+            (Some(_), _) => terminal::own_group().map_or(Terminal::None, Terminal::Shared),
             (None, _) => Terminal::None,
         };
 

@@ -323,7 +323,7 @@ impl Desk {
 }
 
 fn terminal_group() -> Terminal {
-    Terminal::Shared(terminal::own_group())
+    terminal::own_group().map_or(Terminal::None, Terminal::Shared)
 }
 
 pub(crate) fn describe(sender: signals::Sender) -> Sender {

@@ -29,7 +29,7 @@ pub fn is_terminal(fd: impl AsFd) -> bool {
 /// Whether our process group is the one that the terminal's keyboard speaks to.
 #[must_use]
 pub fn in_foreground(terminal: impl AsFd) -> bool {
-    rustix::termios::tcgetpgrp(terminal).is_ok_and(|group| group == rustix::process::getpgrp())
+    rustix::termios::tcgetpgrp(terminal).is_ok_and(|group| Some(group) == own_group())
 }
 
 /// The settings of a terminal, to be put back.
@@ -117,10 +117,12 @@ pub fn new_group() -> io::Result<()> {
     Ok(())
 }
 
-/// Our own process group.
+/// Our own process group; none where it is of another PID namespace (pid_namespaces(7)): then the kernel
+/// calls it 0, which rustix does not expect.
 #[must_use]
-pub fn own_group() -> Pid {
-    rustix::process::getpgrp()
+pub fn own_group() -> Option<Pid> {
+    // SAFETY: takes nothing, and cannot fail.
+    Pid::from_raw(unsafe { libc::getpgrp() })
 }
 
 /// Opens a file for the child to read from.

@@ -360,7 +360,9 @@ fn signal_group(world: &World, group: i32, signal: Signal) -> anyhow::Result<()>
         .collect();
     ensure!(strangers.is_empty(), "not ours: {strangers:#?}");
     ensure!(
-        group > 1 && group != rustix::process::getpgrp().as_raw_nonzero().get(),
+        group > 1
+            && look(rustix::process::getpid().as_raw_nonzero().get())
+                .is_none_or(|own| own.group != group),
         "not a group to be killed: {group}"
     );
     match kill_process_group(Pid::from_raw(group).context("no group")?, signal) {

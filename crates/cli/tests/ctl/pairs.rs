@@ -84,8 +84,11 @@ impl<'s> Side<'s> {
             .replace(&self.program.display().to_string(), "@program")
             .replace(&self.stage.here(), "@here");
         let mut lines: Vec<String> = text.lines().map(masked).collect();
-        // All at once end in any order.
-        if lines.iter().all(|line| line.ends_with(": stopped")) {
+        // Orders to several are answered as each of them is done, in any order.
+        let is_answer = |line: &String| {
+            line.ends_with(": stopped") || line.ends_with(": started") || line.contains(": ERROR (")
+        };
+        if lines.iter().all(is_answer) {
             lines.sort();
         }
         lines.join("\n")
