@@ -434,10 +434,7 @@ fn sessions_and_names() -> Result {
             custodian.session != mine && custodian.session != leader.session,
             "{custodian:?}, mine is {mine}"
         );
-        ensure!(
-            custodian.group != own.group,
-            "{custodian:?}"
-        );
+        ensure!(custodian.group != own.group, "{custodian:?}");
         let environ = fs::read(format!("/proc/{}/environ", custodian.pid))?;
         ensure!(
             environ.iter().all(|byte| *byte == 0),
