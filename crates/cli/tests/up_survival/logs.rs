@@ -109,8 +109,10 @@ fn writers(stage: &Stage, strip: bool, after: &str) -> Result<String> {
         ),
     ] {
         let text = format!(
-            "#!/bin/sh\nb=0\nwhile [ $b -lt {BURSTS} ]; do\nb=$((b+1))\n{burst}\n\
-             sleep 0.01\ndone\n{after}\n"
+            "#!/bin/sh\nuntil [ -e {go} ]; do sleep 0.01; done\n\
+             b=0\nwhile [ $b -lt {BURSTS} ]; do\nb=$((b+1))\n{burst}\n\
+             sleep 0.01\ndone\n{after}\n",
+            go = stage.path("go").display()
         );
         stage.script(name, &text)?;
     }
@@ -141,9 +143,12 @@ fn write_while_killed(strip: bool, victims: &[Victim], after: &str, span: u64) -
             let mut struck = Vec::new();
             let moments = moments(round + 1, Duration::from_millis(span));
             for (number, moment) in moments.take(STRIKES).enumerate() {
+                // Who has many processes to look at must not look while they write.
+                let pair = scene.pair()?;
+                std::fs::write(s.path("go"), "")?;
                 let_pass(moment);
                 let victim = victims[(round as usize + number) % victims.len()];
-                let before = scene.fell(victim)?;
+                let before = scene.fell_of(pair, victim)?;
                 struck.push((moment, victim, LOGS.map(|log| length(s, log))));
                 scene
                     .recover(before, victim)

@@ -101,7 +101,11 @@ impl<'s> Scene<'s> {
 
     /// Kills, and does not wait.
     pub(crate) fn fell(&self, victim: Victim) -> Result<Pair> {
-        let before = self.pair()?;
+        self.fell_of(self.pair()?, victim)
+    }
+
+    /// Kills of these two, and does not wait.
+    pub(crate) fn fell_of(&self, before: Pair, victim: Victim) -> Result<Pair> {
         match victim {
             Victim::Daemon => kill(before.daemon)?,
             Victim::Keeper => kill(before.keeper)?,
