@@ -164,6 +164,18 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Both, each at its [`Stream::index`].
+    pub const ALL: [Self; 2] = [Self::Stdout, Self::Stderr];
+
+    /// 0 for output, 1 for errors.
+    #[must_use]
+    pub fn index(self) -> usize {
+        match self {
+            Self::Stdout => 0,
+            Self::Stderr => 1,
+        }
+    }
+
     /// `stdout` or `stderr`.
     #[must_use]
     pub fn word(self) -> &'static str {

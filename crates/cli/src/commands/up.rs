@@ -44,14 +44,7 @@ pub(crate) fn run(called: &OsStr, program: &str, words: &[OsString]) -> ExitCode
 }
 
 fn refuse(error: &dyn std::error::Error) -> Refusal {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    Refusal(text)
+    Refusal(ward_engine::chain(error))
 }
 
 /// What the words and the files say.

@@ -1,6 +1,5 @@
 //! Which room answers what.
 
-use std::error::Error;
 use std::rc::Rc;
 
 use http_body_util::{BodyExt, Limited};
@@ -12,6 +11,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::{Semaphore, mpsc};
+use ward_engine::chain;
 use ward_supervise::api::Stream;
 
 use super::authentication::{Credentials, Verdict};
@@ -210,16 +210,4 @@ fn closing(mut reply: Reply) -> Reply {
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));
     reply
-}
-
-/// An error with everything that caused it.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -215,10 +215,7 @@ impl Core {
     /// Reads on what others write to pipes of processes that have ended.
     pub(super) fn take_over_left_over(&mut self, left_over: Vec<LeftOver>) {
         for pipe in left_over {
-            let stream = match pipe.stream {
-                keeper::Stream::Stdout => Stream::Stdout,
-                keeper::Stream::Stderr => Stream::Stderr,
-            };
+            let stream = pipe.stream;
             match self.by_slot.get(&pipe.slot).copied() {
                 Some(id) => self.open_left_over(id, pipe.generation, stream, pipe.reader),
                 None => self
@@ -255,7 +252,7 @@ impl Core {
     pub(super) fn stranger_is_over(&mut self, slot: Slot, generation: u32) {
         self.custody
             .acknowledge(slot, generation, &keeper::Snapshot::default());
-        for stream in keeper::Stream::ALL {
+        for stream in Stream::ALL {
             self.custody.drained(slot, generation, stream);
         }
         // Refused only where somebody else has it by now.

@@ -7,7 +7,6 @@
 mod acting;
 mod adopting;
 mod command;
-mod complaint;
 mod control;
 mod core;
 mod ending;
@@ -31,7 +30,6 @@ mod streams;
 mod timers;
 mod tree;
 
-pub(crate) use self::complaint::chain;
 pub use self::control::Supervisor;
 pub use self::core::{Core, Outcome, Settings};
 pub use self::recall::remembered;

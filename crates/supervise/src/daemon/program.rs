@@ -121,15 +121,7 @@ impl Program {
     }
 
     pub(crate) fn log(&self, stream: Stream) -> Option<&PathBuf> {
-        self.logs[index(stream)].as_ref()
-    }
-}
-
-/// Where a stream is among two.
-pub(crate) fn index(stream: Stream) -> usize {
-    match stream {
-        Stream::Stdout => 0,
-        Stream::Stderr => 1,
+        self.logs[stream.index()].as_ref()
     }
 }
 

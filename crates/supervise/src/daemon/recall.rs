@@ -17,8 +17,8 @@ use super::core::{Core, Outcome};
 use super::program::ProgramId;
 use crate::api::Stream;
 use crate::configuration::{Memory, MemoryError, read_whole, write_whole};
-use crate::daemon::chain;
 use crate::keeper::{Custody, Slot};
+use ward_engine::chain;
 
 /// The file.
 const NAME: &str = "daemon.json";

@@ -15,7 +15,7 @@ use crate::configuration::{Disk, Memory, Recorder, compare, this_host};
 /// Reads the configuration file as it is now.
 pub(crate) fn read(core: &Core) -> Result<(Loaded, Memory), String> {
     let host = this_host(core.settings.environment.iter().cloned())
-        .map_err(|error| crate::daemon::chain(&error))?;
+        .map_err(|error| ward_engine::chain(&error))?;
     let host = ward_config::host::Host {
         current_directory: core.settings.started_in.clone(),
         ..host
@@ -68,7 +68,7 @@ impl Core {
         let path = self.memory_path(number);
         memory
             .write(&path)
-            .map_err(|error| crate::daemon::chain(&error))?;
+            .map_err(|error| ward_engine::chain(&error))?;
         self.latest_number = number;
         if !self.settings.identifier_is_given {
             // At once, and only this, as the original does.
@@ -105,7 +105,7 @@ impl Core {
             .find(|group| group.name == name)
             .ok_or_else(|| Fault::about(FaultCode::BadName, name))?;
         self.activate(config.clone(), self.latest_number)
-            .map_err(|error| Fault::about(FaultCode::Failed, crate::daemon::chain(&error)))
+            .map_err(|error| Fault::about(FaultCode::Failed, ward_engine::chain(&error)))
     }
 
     /// Starts those of a group that are to be started by themselves.

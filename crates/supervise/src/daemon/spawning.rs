@@ -22,9 +22,9 @@ use super::info::unix_now;
 use super::program::{Ended, Program, ProgramId};
 use super::tree::Tree;
 use crate::api::Stream;
-use crate::daemon::chain;
 use crate::events::Pool;
 use crate::keeper::{SpawnFailure, Spec, Stdin};
+use ward_engine::chain;
 
 /// What every child can read in its environment.
 const ENABLED: &str = "SUPERVISOR_ENABLED";

@@ -24,10 +24,10 @@ use super::timers::Timers;
 use super::tree::{Grove, Tree};
 use crate::api::Stream;
 use crate::configuration::{Memory, MemoryError};
-use crate::daemon::chain;
 use crate::events::Publisher;
 use crate::keeper::{Adopted, Adoption, Custody, Slot, State};
 use crate::logs::{self, Files, MainLog, Syslog};
+use ward_engine::chain;
 
 /// Logs that are open at a time.
 const OPEN_LOGS: usize = 512;

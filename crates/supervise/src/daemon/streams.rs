@@ -11,10 +11,10 @@ use rustix::event::epoll;
 use ward_config::value::LogLevel;
 
 use super::core::{Core, Due, Token};
-use super::program::{ProgramId, index};
+use super::program::ProgramId;
 use crate::api::Stream;
 use crate::events::{Event, Who};
-use crate::keeper::{self, Slot};
+use crate::keeper::Slot;
 use crate::logs::{Channel, ChannelSettings, Log, Next, Yield};
 
 /// An output, among all that this daemon ever had.
@@ -60,7 +60,7 @@ impl Core {
             let opened =
                 fifo.and_then(|fifo| self.open_stream(id, (pid, generation), stream, fifo));
             if let Some(program) = self.programs.get_mut(&id) {
-                program.streams[index(stream)] = opened;
+                program.streams[stream.index()] = opened;
             }
         }
     }
@@ -258,11 +258,11 @@ impl Core {
             return;
         };
         if output.generation != 0 {
-            let stream = of_keeper(output.stream);
+            let stream = output.stream;
             self.custody.drained(output.slot, output.generation, stream);
         }
         if let Some(program) = self.programs.get_mut(&output.program) {
-            let place = &mut program.streams[index(output.stream)];
+            let place = &mut program.streams[output.stream.index()];
             if *place == Some(id) {
                 *place = None;
             }
@@ -350,13 +350,6 @@ impl Core {
             }
         }
         Ok(())
-    }
-}
-
-fn of_keeper(stream: Stream) -> keeper::Stream {
-    match stream {
-        Stream::Stdout => keeper::Stream::Stdout,
-        Stream::Stderr => keeper::Stream::Stderr,
     }
 }
 

@@ -22,8 +22,9 @@ pub use spawning::{SpawnFailure, Spawned, Spec, Stdin};
 use super::pipes::{self, End};
 use super::place;
 use super::role::{self, House, Role, RoleError};
-use super::roster::{Ended, Intent, NAME_MAX, Phase, Roster, SLOTS, Slot, Snapshot, Stream, Word};
+use super::roster::{Ended, NAME_MAX, Phase, Roster, SLOTS, Slot, Snapshot, Word};
 use super::wire::{self, Key, Message, Received};
+use crate::api::Stream;
 
 /// How long the keeper may take to make room in its socket, in seconds: it never waits for anything, but
 /// it may have been stopped.
@@ -459,27 +460,6 @@ impl Custody {
     #[must_use]
     pub fn snapshot(&self, slot: Slot) -> Snapshot {
         self.roster().snapshot(slot)
-    }
-
-    /// Remembers this of the daemon itself, for the next one.
-    pub fn set_own_snapshot(&self, snapshot: &Snapshot) {
-        self.roster().set_daemon_snapshot(snapshot);
-    }
-
-    /// What earlier daemons remembered of themselves.
-    #[must_use]
-    pub fn own_snapshot(&self) -> Snapshot {
-        self.roster().daemon_snapshot()
-    }
-
-    /// Says what is about to be done with bytes of a stream.
-    pub fn intent_begin(&self, slot: Slot, stream: Stream, intent: &Intent) {
-        self.roster().begin_intent(slot, stream, intent);
-    }
-
-    /// It is done.
-    pub fn intent_done(&self, slot: Slot, stream: Stream) {
-        self.roster().end_intent(slot, stream);
     }
 
     /// The process id of a slot's process, from its start until its end is acknowledged.

@@ -56,8 +56,7 @@ pub use fate::code;
 pub use place::{Place, PlaceError};
 pub use role::{RoleError, VARIABLE};
 pub use roster::{
-    Ended, Intent, LAYOUT_VERSION, NAME_MAX, RosterError, SLOTS, SNAPSHOT_WORDS, Slot, Snapshot,
-    Stream,
+    Ended, LAYOUT_VERSION, NAME_MAX, RosterError, SLOTS, SNAPSHOT_WORDS, Slot, Snapshot,
 };
 pub use start::{Plan, StartError, by_role, start};
 pub use wire::{KEY_MAX, Key};

@@ -6,7 +6,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use ward_sys::fifo;
 
-use super::roster::{Slot, Stream};
+use super::roster::Slot;
+use crate::api::Stream;
 
 /// Which pipe of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,6 @@
 //!   then says which bank is, and which end has been taken note of. A daemon that is killed before that
 //!   store has not seen the end, and whoever follows sees it; after it, nobody sees it again.
 //! * *A name* is there before the slot's phase says so; the phase is the daemon's alone.
-//! * *An intent* is valid while its number is odd, and all else is written while it is even.
 
 mod file;
 mod layout;
@@ -31,7 +30,7 @@ pub(super) use file::inherited;
 pub(super) use file::{Opened, open};
 pub(super) use layout::Word;
 pub use layout::{LAYOUT_VERSION, NAME_MAX, SLOTS, SNAPSHOT_WORDS};
-pub use slot::{Ended, Intent, Slot, Snapshot, Stream};
+pub use slot::{Ended, Slot, Snapshot};
 pub(super) use slot::{Flags, Phase};
 
 use layout::{ARGV0_WORDS, CELLS, EXE_WORDS, NOTED, SLOT_WORDS, SLOTS_AT, UNKNOWN_RING};

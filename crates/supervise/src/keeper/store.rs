@@ -5,8 +5,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use ward_sys::handover::Shelf;
 
-use super::roster::{SLOTS, Slot, Stream};
+use super::roster::{SLOTS, Slot};
 use super::wire::Key;
+use crate::api::Stream;
 
 /// How many pipes of earlier processes of a slot, which others still write to, are held.
 const LEFT_OVER: usize = 4096;

@@ -301,7 +301,7 @@ impl Keeper {
                     self.is_ready();
                 }
                 Message::Readers(slot, generation, first) => {
-                    let streams = super::roster::Stream::ALL.into_iter().skip(first.index());
+                    let streams = crate::api::Stream::ALL.into_iter().skip(first.index());
                     for (stream, fd) in streams.zip(&mut fds) {
                         if let Some(fd) = fd.take() {
                             self.readers.put(slot, generation, stream, fd);

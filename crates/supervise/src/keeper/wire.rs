@@ -11,7 +11,8 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags,
 };
 
-use super::roster::{Slot, Stream};
+use super::roster::Slot;
+use crate::api::Stream;
 
 /// The longest key of a kept descriptor, bytes.
 pub const KEY_MAX: usize = 47;
@@ -111,7 +112,7 @@ impl Message {
         };
         let (one, two, three) = (number(1)?, number(2)?, number(3)?);
         let slot = || Slot::new(usize::try_from(one).ok()?);
-        let stream = || Stream::from_number(three);
+        let stream = || Stream::ALL.get(usize::try_from(three).ok()?).copied();
         let key = || Key::from_packet(packet.get(16..)?.try_into().ok()?);
         Some(match number(0)? {
             1 => Self::Ready,

@@ -227,7 +227,7 @@ pub(crate) fn disk_full() -> Result {
     }
     world.start_below("unshare", &["-m", "sh", "-c", script])?;
     world.wait("ready")?;
-    for number in 0..400 {
+    for number in 0..600 {
         world.order(&format!("claim n{number}"))?;
     }
     let why = world.wait("refused ")?;

@@ -10,8 +10,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use ward_supervise::api::Stream;
 use ward_supervise::keeper::{
-    Custody, Ended, FromKeeper, Key, Slot, Snapshot, Spec, State, Stdin, Stream, Target,
+    Custody, Ended, FromKeeper, Key, Slot, Snapshot, Spec, State, Stdin, Target,
 };
 use ward_sys::pipe::{self, Moved};
 

@@ -12,9 +12,8 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, kill_process};
-use ward_supervise::keeper::{
-    Custody, Ended, FromKeeper, Slot, Snapshot, Spec, State, Stdin, Stream,
-};
+use ward_supervise::api::Stream;
+use ward_supervise::keeper::{Custody, Ended, FromKeeper, Slot, Spec, State, Stdin};
 use ward_sys::pipe::{self, Moved};
 use ward_testkit::moments::let_pass;
 
@@ -26,6 +25,8 @@ const PROGRAMS: usize = 6;
 const ENDS: usize = 0;
 const SUM: usize = 1;
 const UNKNOWN: usize = 2;
+/// One in every slot's snapshot once the storm was told to end: the next daemon goes on ending.
+const ENDING: usize = 3;
 
 struct Reader {
     slot: Slot,
@@ -64,9 +65,9 @@ pub(crate) fn daemon(custody: Custody) -> ExitCode {
 impl Storm {
     fn run(&mut self) -> Result {
         let adoption = self.custody.adopt();
-        self.is_ending = self.custody.own_snapshot().0[0] == 1;
         for adopted in adoption.slots {
             let slot = adopted.slot;
+            self.is_ending |= self.custody.snapshot(slot).0[ENDING] == 1;
             self.names.insert(slot, String::from_utf8(adopted.name)?);
             let runs = matches!(adopted.state, State::Alive { .. });
             self.running.insert(slot, runs);
@@ -102,9 +103,11 @@ impl Storm {
                     } => self.note(slot, generation, end),
                     FromKeeper::Signal(15) => {
                         self.is_ending = true;
-                        let mut own = Snapshot::default();
-                        own.0[0] = 1;
-                        self.custody.set_own_snapshot(&own);
+                        for slot in self.names.keys() {
+                            let mut snapshot = self.custody.snapshot(*slot);
+                            snapshot.0[ENDING] = 1;
+                            self.custody.set_snapshot(*slot, &snapshot);
+                        }
                         self.custody.signal_done(15);
                     }
                     FromKeeper::KeeperGone => {

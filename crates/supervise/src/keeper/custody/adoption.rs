@@ -7,9 +7,10 @@ use ward_sys::pidfd;
 use ward_sys::procfs::Stat;
 
 use super::{Custody, FromKeeper, Live};
+use crate::api::Stream;
 use crate::keeper::foster;
 use crate::keeper::pipes::{self, End};
-use crate::keeper::roster::{Ended, Intent, Phase, Slot, Snapshot, Stream};
+use crate::keeper::roster::{Ended, Phase, Slot, Snapshot};
 
 /// What there is of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +58,6 @@ pub struct Adopted {
     pub redirect_stderr: bool,
     /// Whether its input is a pipe.
     pub has_stdin: bool,
-    /// What was being done with bytes of [`Stream::Stdout`] and [`Stream::Stderr`].
-    pub intents: [Option<Intent>; 2],
 }
 
 /// A pipe of a process that is not its slot's any more: others write to it still, or what they wrote is
@@ -151,7 +150,6 @@ impl Custody {
             stderr: None,
             redirect_stderr: flags.redirect_stderr,
             has_stdin: flags.stdin,
-            intents: Stream::ALL.map(|stream| roster.intent(slot, stream)),
         })
     }
 

@@ -24,9 +24,10 @@ use ward_sys::{clock, fifo, limits, pidfd};
 
 use super::adoption::write_down;
 use super::{Custody, Live};
+use crate::api::Stream;
 use crate::keeper::pipes::{self, End};
 use crate::keeper::role;
-use crate::keeper::roster::{Flags, Phase, Slot, Stream, Word};
+use crate::keeper::roster::{Flags, Phase, Slot, Word};
 use crate::keeper::watch::wall_clock;
 use crate::keeper::wire::Message;
 

@@ -56,14 +56,10 @@ pub(in crate::keeper) enum Word {
     ForgottenNext = 19,
     /// Whether a daemon of this roster was ever ready.
     EverReady = 20,
-    /// Which of the daemon's banks is in use.
-    DaemonBank = 21,
     /// Why the last upgrade was not made ([`super::super::watch`]); 0 for nothing to tell.
     UpgradeRefused = 22,
 }
 
-/// The daemon's own words: two banks.
-pub(super) const DAEMON_WORDS: usize = 24;
 /// Length and bytes of what the user's process was called.
 pub(super) const ARGV0: usize = 64;
 pub(super) const ARGV0_WORDS: usize = 32;
@@ -99,7 +95,7 @@ pub(super) const CELLS: usize = NOTED + SLOTS / 64;
 /// The slots.
 pub(super) const SLOTS_AT: usize = CELLS + SLOTS;
 /// The size of a slot.
-pub(super) const SLOT_WORDS: usize = 96;
+pub(super) const SLOT_WORDS: usize = 80;
 /// The size of all.
 pub(super) const ALL: usize = SLOTS_AT + SLOTS * SLOT_WORDS;
 /// What is always there: all before the cells.
@@ -107,8 +103,6 @@ pub(super) const HEAD: usize = CELLS;
 
 /// The numbers of a slot.
 pub(super) mod of_slot {
-    use super::SNAPSHOT_WORDS;
-
     pub(in super::super) const PHASE: usize = 0;
     /// The generation whose end was taken note of (upper half), and the bank in use.
     pub(in super::super) const COMMIT: usize = 1;
@@ -126,17 +120,14 @@ pub(super) mod of_slot {
     pub(in super::super) const NAME: usize = 12;
     pub(in super::super) const NAME_WORDS: usize = 32;
     pub(in super::super) const BANKS: usize = 48;
-    pub(in super::super) const INTENTS: usize = BANKS + 2 * SNAPSHOT_WORDS;
-    pub(in super::super) const INTENT_WORDS: usize = 8;
 }
 
 const _: () = {
-    assert!(DAEMON_WORDS > Word::UpgradeRefused as usize);
-    assert!(DAEMON_WORDS + 2 * SNAPSHOT_WORDS <= ARGV0);
+    assert!(ARGV0 > Word::UpgradeRefused as usize);
     assert!(ARGV0 + 1 + ARGV0_WORDS <= EXE && EXE + 1 + EXE_WORDS <= UNKNOWN);
     assert!(of_slot::NAME + 1 + of_slot::NAME_WORDS <= of_slot::BANKS);
     assert!(of_slot::NAME_WORDS * 8 >= NAME_MAX);
-    assert!(of_slot::INTENTS + 2 * of_slot::INTENT_WORDS <= SLOT_WORDS);
+    assert!(of_slot::BANKS + 2 * SNAPSHOT_WORDS <= SLOT_WORDS);
     // A page's beginning, so that slots do not share pages with what the kernel writes to.
     assert!((SLOTS_AT * 8).is_multiple_of(4096) && (CELLS * 8).is_multiple_of(4096));
 };

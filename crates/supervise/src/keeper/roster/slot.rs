@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ward_sys::reap::Status;
 
 use super::Roster;
-use super::layout::{self, CELLS, NAME_MAX, SLOT_WORDS, SLOTS, SLOTS_AT, SNAPSHOT_WORDS, of_slot};
+use super::layout::{CELLS, NAME_MAX, SLOT_WORDS, SLOTS, SLOTS_AT, SNAPSHOT_WORDS, of_slot};
 
 /// The place of a process in the roster: its own for as long as it is claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,56 +105,9 @@ impl Ended {
     }
 }
 
-/// Which output of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stream {
-    /// Standard output, and standard error where that is redirected to it.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
-impl Stream {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Stdout, Self::Stderr];
-
-    pub(in crate::keeper) fn index(self) -> usize {
-        match self {
-            Self::Stdout => 0,
-            Self::Stderr => 1,
-        }
-    }
-
-    pub(in crate::keeper) fn from_number(number: u32) -> Option<Self> {
-        match number {
-            0 => Some(Self::Stdout),
-            1 => Some(Self::Stderr),
-            _ => None,
-        }
-    }
-}
-
 /// What a daemon remembers of a process for the next one: numbers that mean nothing to the keeper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Snapshot(pub [u64; SNAPSHOT_WORDS]);
-
-/// What a daemon is about to do with bytes that cannot be moved from a pipe to a file in one call: so
-/// that the next one knows how far it came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Intent {
-    /// Of which process of the slot the bytes are.
-    pub generation: u32,
-    /// Bytes that will be taken out of the pipe.
-    pub consume: u64,
-    /// Size of the file before.
-    pub size_before: u64,
-    /// Bytes that will be written to it.
-    pub write: u64,
-    /// Device of the file.
-    pub device: u64,
-    /// Inode of the file.
-    pub inode: u64,
-}
 
 impl Roster {
     fn of(&self, slot: Slot, word: usize) -> &AtomicU64 {
@@ -252,24 +205,6 @@ impl Roster {
         self.store(slot, of_slot::COMMIT, commit);
     }
 
-    /// What the daemon remembers of itself.
-    pub(in crate::keeper) fn daemon_snapshot(&self) -> Snapshot {
-        let bank = lower(self.get(super::Word::DaemonBank)) & 1;
-        let at = layout::DAEMON_WORDS + SNAPSHOT_WORDS * bank as usize;
-        Snapshot(std::array::from_fn(|index| {
-            self.at(at + index).load(Ordering::Acquire)
-        }))
-    }
-
-    pub(in crate::keeper) fn set_daemon_snapshot(&self, snapshot: &Snapshot) {
-        let bank = (lower(self.get(super::Word::DaemonBank)) & 1) ^ 1;
-        let at = layout::DAEMON_WORDS + SNAPSHOT_WORDS * bank as usize;
-        for (index, word) in snapshot.0.iter().enumerate() {
-            self.at(at + index).store(*word, Ordering::Release);
-        }
-        self.set(super::Word::DaemonBank, u64::from(bank));
-    }
-
     /// By the daemon, before the phase says that the slot is somebody's.
     pub(in crate::keeper) fn set_name(&self, slot: Slot, name: &[u8]) {
         let name = &name[..name.len().min(NAME_MAX)];
@@ -316,10 +251,6 @@ impl Roster {
         self.store(slot, of_slot::SPAWN_BOOT, boot);
         let flags = u64::from(flags.redirect_stderr) | (u64::from(flags.stdin) << 1);
         self.store(slot, of_slot::FLAGS, flags);
-        for stream in Stream::ALL {
-            // Of a generation that is over; bytes of its left-overs are not that exact.
-            self.end_intent(slot, stream);
-        }
         self.set_phase(slot, Phase::Starting);
         generation
     }
@@ -331,47 +262,6 @@ impl Roster {
 
     pub(in crate::keeper) fn set_failed(&self, slot: Slot, generation: u32) {
         self.store(slot, of_slot::FAILED, u64::from(generation));
-    }
-
-    pub(in crate::keeper) fn intent(&self, slot: Slot, stream: Stream) -> Option<Intent> {
-        let at = intent_at(stream);
-        let load = |index: usize| self.load(slot, at + index);
-        (load(0) % 2 == 1).then(|| Intent {
-            generation: lower(load(1)),
-            consume: load(2),
-            size_before: load(3),
-            write: load(4),
-            device: load(5),
-            inode: load(6),
-        })
-    }
-
-    /// By the daemon, before it does anything.
-    pub(in crate::keeper) fn begin_intent(&self, slot: Slot, stream: Stream, intent: &Intent) {
-        self.end_intent(slot, stream);
-        let at = intent_at(stream);
-        let words = [
-            u64::from(intent.generation),
-            intent.consume,
-            intent.size_before,
-            intent.write,
-            intent.device,
-            intent.inode,
-        ];
-        for (index, word) in words.into_iter().enumerate() {
-            self.store(slot, at + 1 + index, word);
-        }
-        let number = self.load(slot, at);
-        self.store(slot, at, number.wrapping_add(1));
-    }
-
-    /// By the daemon, when everything is done.
-    pub(in crate::keeper) fn end_intent(&self, slot: Slot, stream: Stream) {
-        let at = intent_at(stream);
-        let number = self.load(slot, at);
-        if number % 2 == 1 {
-            self.store(slot, at, number.wrapping_add(1));
-        }
     }
 }
 
@@ -385,8 +275,4 @@ fn lower(value: u64) -> u32 {
 
 fn bank_at(bank: u32) -> usize {
     of_slot::BANKS + SNAPSHOT_WORDS * bank as usize
-}
-
-fn intent_at(stream: Stream) -> usize {
-    of_slot::INTENTS + of_slot::INTENT_WORDS * stream.index()
 }

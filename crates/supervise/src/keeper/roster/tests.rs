@@ -104,34 +104,6 @@ fn a_snapshot_and_the_end_that_it_knows_of_are_one() {
     assert_eq!((roster.snapshot(slot), roster.consumed(slot)), (other, 4));
     roster.set_snapshot(slot, &one, None);
     assert_eq!((roster.snapshot(slot), roster.consumed(slot)), (one, 4));
-    roster.set_daemon_snapshot(&other);
-    assert_eq!(roster.daemon_snapshot(), other);
-    roster.set_daemon_snapshot(&one);
-    assert_eq!(roster.daemon_snapshot(), one);
-}
-
-#[test]
-fn an_intent_counts_only_while_it_is_pending() {
-    let (_keep, directory) = directory();
-    let roster = fresh(&directory);
-    let slot = slot(1);
-    let intent = Intent {
-        generation: 1,
-        consume: 2,
-        size_before: 3,
-        write: 4,
-        device: 5,
-        inode: 6,
-    };
-    assert_eq!(roster.intent(slot, Stream::Stderr), None);
-    for _ in 0..3 {
-        roster.begin_intent(slot, Stream::Stderr, &intent);
-        assert_eq!(roster.intent(slot, Stream::Stderr), Some(intent));
-        assert_eq!(roster.intent(slot, Stream::Stdout), None);
-    }
-    roster.end_intent(slot, Stream::Stderr);
-    roster.end_intent(slot, Stream::Stderr);
-    assert_eq!(roster.intent(slot, Stream::Stderr), None);
 }
 
 #[test]
