@@ -9,10 +9,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod build;
 pub mod diagnostics;
 pub mod group;
 pub mod host;
 pub mod ini;
+pub mod job;
 pub mod keys;
 mod lint;
 pub mod load;

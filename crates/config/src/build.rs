@@ -1,0 +1,70 @@
+//! The build server: the typed form of `[build]` and of `[build_user:NAME]`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The build server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BuildServer {
+    /// Where everything is kept; else a place by who runs it.
+    pub directory: Option<String>,
+    /// Addresses to listen at: `host:port`, or `unix:///path`.
+    pub listen: Vec<String>,
+    /// The server's address as its users know it, with a slash at its end; else what they ask for.
+    pub url: Option<String>,
+    /// How many builds run at a time.
+    pub executors: u32,
+    /// How long a request waits for more of its kind.
+    pub quiet_period: Duration,
+    /// The shell of scripts without `#!`.
+    pub shell: String,
+    /// As whom the server runs where `ward up` starts it as root.
+    pub user: Option<String>,
+    /// Who does not sign in may read.
+    pub anonymous_read: bool,
+    /// Where secrets are: a directory of files with mode 0600; else `secrets` in `directory`.
+    pub secrets: Option<String>,
+    /// Variables of every build.
+    pub environment: Vec<(String, String)>,
+    /// How mail leaves.
+    pub mail: Mail,
+    /// What a shutdown does with what runs: stops it, or leaves it to be found again.
+    pub stop_builds: bool,
+}
+
+impl Default for BuildServer {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            listen: vec!["127.0.0.1:8080".to_owned()],
+            url: None,
+            executors: 2,
+            quiet_period: Duration::from_secs(5),
+            shell: "/bin/sh".to_owned(),
+            user: None,
+            anonymous_read: false,
+            secrets: None,
+            environment: Vec::new(),
+            mail: Mail::default(),
+            stop_builds: true,
+        }
+    }
+}
+
+/// How mail leaves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Mail {
+    /// From whom; else `ward@` this host.
+    pub from: Option<String>,
+    /// The server that takes it, `host:port`; else `sendmail`.
+    pub smtp: Option<String>,
+    /// The name of the secret `user:password` to sign in there.
+    pub smtp_secret: Option<String>,
+    /// STARTTLS is insisted on.
+    pub smtp_tls: bool,
+    /// The program that takes it.
+    pub sendmail: Option<String>,
+}
