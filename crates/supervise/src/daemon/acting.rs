@@ -160,8 +160,9 @@ impl Core {
             match due {
                 Due::Program(id, timer) => self.happen(id, Event::TimerFired(timer)),
                 Due::Tree(id) => self.look_at_tree(id, true),
-                Due::Stream(id) => self.retry(id),
+                Due::Stream(id) => self.stream_turn(id),
                 Due::Idle => self.idle(),
+                Due::Rest => self.rest(),
                 Due::Tick => self.tick(),
                 Due::Report => self.report_waiting(),
                 // What still waits is seen at the end of the turn.

@@ -64,7 +64,12 @@ pub(crate) enum Due {
     Report,
     /// Lines of the main log that could not be written are tried again.
     Log,
+    /// Memory that only a start or a reload needs is given back.
+    Rest,
 }
+
+/// How long after a start or a reload there may be something left to do for it.
+const UNREST: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// What a descriptor in the epoll set stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -261,9 +266,20 @@ impl Core {
         }
         self.custody.ready()?;
         self.go();
-        // Reading a configuration takes far more than keeping what it says.
-        ward_sys::heap::give_back();
+        self.rest_soon();
         Ok(())
+    }
+
+    /// Reading a configuration and starting what it says take far more than keeping it.
+    pub(crate) fn rest_soon(&mut self) {
+        let at = ward_sys::clock::since_boot() + UNREST;
+        self.timers.arm(Due::Rest, at);
+    }
+
+    /// Gives memory back that is not needed from now on: what was freed, and code that has run.
+    pub(crate) fn rest(&self) {
+        ward_sys::heap::give_back();
+        ward_sys::code::let_rest();
     }
 
     /// Whether it goes on where another daemon was.

@@ -53,7 +53,7 @@ impl Core {
             .map_err(refused)?;
         let active: Vec<&GroupConfig> = self.groups.iter().map(|group| &group.config).collect();
         let found = compare(&active, &self.latest.groups);
-        ward_sys::heap::give_back();
+        self.rest_soon();
         Ok(found)
     }
 

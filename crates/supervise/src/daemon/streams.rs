@@ -183,16 +183,10 @@ impl Core {
         }
     }
 
-    /// An output is readable, or its time has come.
+    /// An output is readable, or its pause is over.
     pub(crate) fn stream_turn(&mut self, id: StreamId) {
         let next = self.turn_once(id);
         self.pace(id, next);
-    }
-
-    /// Its pause is over.
-    pub(crate) fn retry(&mut self, id: StreamId) {
-        self.watch_stream(id);
-        self.stream_turn(id);
     }
 
     fn turn_once(&mut self, id: StreamId) -> Option<Next> {

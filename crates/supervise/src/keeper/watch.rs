@@ -323,6 +323,8 @@ impl Keeper {
     }
 
     fn is_ready(&mut self) {
+        // Waiting needs little of what starting did.
+        ward_sys::code::let_rest();
         self.house.roster.set(Word::EverReady, 1);
         self.tell_user(0);
         if self.house.roster.get(Word::Quiet) == 1 && handover::silence_standard_streams().is_ok() {

@@ -22,18 +22,21 @@ use super::syslog::Syslog;
 use super::through::Passage;
 use crate::api::Stream;
 
-/// After a turn with less than this, more is worth waiting for.
-const LITTLE: u64 = 16 * 1024;
-/// A turn so soon after the last one is one of many.
+/// A turn so soon after the last one, or with so much, bytes, is one of many.
 const SOON: Duration = Duration::from_millis(4);
-/// Then bytes are let come together for this long.
+const MUCH: u64 = 16 * 1024;
+/// Whoever has to wait for a turn for so long is kept from it by others.
+const LONG: Duration = Duration::from_millis(20);
+/// Then bytes are let come together for this long, unless its pipe may be full before. Meanwhile nobody
+/// waits for the pipe, and so its writer wakes nobody: for who writes line by line that is half of a write's
+/// price.
 const PAUSE: Duration = Duration::from_millis(2);
-/// A pipe with so much in it was full, or almost (64 KiB, pipe(7)), bytes.
-const MUCH: u64 = 48 * 1024;
-/// When it was so after this many pauses its writer had to wait for us: it gets a larger one.
-const OFTEN: u32 = 4;
-/// That large, bytes. More at once helps nobody: it only makes the memory that is touched larger.
-const LARGE: usize = 256 * 1024;
+/// What a pipe holds if nobody has changed it, bytes (pipe(7)).
+const USUAL: usize = 64 * 1024;
+/// When so many turns found it full, or almost, its writer had to wait for us: it gets a larger one.
+const OFTEN: u32 = 2;
+/// That large, bytes, which is as large as an ordinary user may have one (`pipe-max-size`, proc(5)).
+const LARGE: usize = 1024 * 1024;
 
 /// How a channel is set up.
 #[derive(Debug)]
@@ -106,10 +109,10 @@ pub struct Channel {
     pub(super) passage: Passage,
     lines: Lines,
     last_turn: Option<Instant>,
-    paused: bool,
-    /// So many pauses were too long.
-    too_long: u32,
-    large: bool,
+    /// How much its pipe holds, bytes; [`USUAL`] or what it was made larger to.
+    size: usize,
+    /// So many turns found it full.
+    full: u32,
     /// Bytes that nobody will ever read.
     dropped: u64,
 }
@@ -146,9 +149,8 @@ impl Channel {
             lines: Lines::new(&settings.name),
             settings,
             last_turn: None,
-            paused: false,
-            too_long: 0,
-            large: false,
+            size: USUAL,
+            full: 0,
             dropped: 0,
         }
     }
@@ -436,28 +438,43 @@ impl Channel {
         }
     }
 
-    /// Lets drops come together; whoever writes too much for that gets a larger pipe.
+    /// Lets drops come together; whoever writes too much for its pipe gets a larger one.
     fn pace(&mut self, moved: u64, next: Next) -> Next {
-        let paused = std::mem::take(&mut self.paused);
-        if paused && moved >= MUCH {
-            self.too_long += 1;
-            if self.too_long == OFTEN && self.files.may_enlarge() {
-                self.large = true;
-                // Where there are too many already it stays as it is.
-                let _ = rustix::pipe::fcntl_setpipe_size(&self.fifo, LARGE);
+        let was_full = moved >= (self.size - self.size / 4) as u64;
+        if was_full {
+            self.full += 1;
+            if self.full == OFTEN {
+                self.enlarge();
             }
         }
         if next != Next::Readable || moved == 0 {
             return next;
         }
         let now = Instant::now();
-        let last = self.last_turn.replace(now);
-        let soon = last.is_some_and(|last| now.duration_since(last) < SOON);
-        if soon && moved < LITTLE {
-            self.paused = true;
+        let Some(last) = self.last_turn.replace(now) else {
+            return next;
+        };
+        let took = now.duration_since(last);
+        let is_flow = took < SOON || moved >= MUCH;
+        // At this rate, a quarter of the pipe at the most is filled meanwhile. Of a pipe that was full soon
+        // nobody knows the rate; one that had long to fill says that we get no processor for more turns.
+        let fits = u128::from(moved) * PAUSE.as_nanos() < took.as_nanos() * self.size as u128 / 4;
+        if is_flow && fits && (!was_full || took > LONG) {
             Next::After(PAUSE)
         } else {
             next
+        }
+    }
+
+    fn enlarge(&mut self) {
+        let by = LARGE - self.size;
+        if !self.files.may_enlarge(by) {
+            return;
+        }
+        match rustix::pipe::fcntl_setpipe_size(&self.fifo, LARGE) {
+            Ok(_) => self.size = LARGE,
+            // Where there are too many already it stays as it is.
+            Err(_) => self.files.give_back(by),
         }
     }
 }
@@ -467,8 +484,6 @@ struct MustWrite;
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        if self.large {
-            self.files.one_less_large();
-        }
+        self.files.give_back(self.size - USUAL);
     }
 }

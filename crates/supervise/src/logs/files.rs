@@ -15,8 +15,9 @@ use super::workbench::Workbench;
 /// So many log files are open at most.
 const MOST_OPEN: usize = 256;
 
-/// So many pipes of programs that write much are made larger (256 KiB each).
-const MOST_LARGE: usize = 64;
+/// By so much, bytes, all pipes of programs that write much are made larger together. It is memory only
+/// while there is something in them; an ordinary user gets half of it (`pipe-user-pages-soft`, pipe(7)).
+const MOST_LARGE: usize = 128 * 1024 * 1024;
 
 /// All log files.
 #[derive(Debug, Clone)]
@@ -134,18 +135,18 @@ impl Files {
         work(&mut self.0.workbench.borrow_mut())
     }
 
-    /// Whether one more pipe may be larger.
-    pub(crate) fn may_enlarge(&self) -> bool {
-        let large = self.0.large.get();
-        if large < MOST_LARGE {
-            self.0.large.set(large + 1);
+    /// Whether a pipe may be larger by so much, bytes.
+    pub(crate) fn may_enlarge(&self, by: usize) -> bool {
+        let large = self.0.large.get().saturating_add(by);
+        if large <= MOST_LARGE {
+            self.0.large.set(large);
         }
-        large < MOST_LARGE
+        large <= MOST_LARGE
     }
 
-    /// A larger pipe is no more.
-    pub(crate) fn one_less_large(&self) {
-        self.0.large.set(self.0.large.get().saturating_sub(1));
+    /// A pipe that was larger by so much is no more, or did not become so.
+    pub(crate) fn give_back(&self, by: usize) {
+        self.0.large.set(self.0.large.get().saturating_sub(by));
     }
 }
 

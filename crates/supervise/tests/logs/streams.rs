@@ -138,3 +138,26 @@ fn a_file_of_somebody_else_is_appended_to_and_not_rotated() {
     assert!(!world.path("theirs.1").exists());
     assert_eq!(heard.said, [""; 0]);
 }
+
+#[test]
+fn whoever_fills_the_pipe_gets_a_larger_one() {
+    let world = World::new();
+    let usual = "x".repeat(64 * 1024);
+    let (mut channel, mut writer) = world.channel("web", Some(world.log("log", 0, 0)));
+    let mut heard = Heard::default();
+    let size = |writer: &File| rustix::pipe::fcntl_getpipe_size(writer).expect("its size");
+    assert_eq!(size(&writer), usual.len());
+    put(&mut writer, "a few bytes\n");
+    turn(&mut channel, &mut heard);
+    put(&mut writer, &usual);
+    turn(&mut channel, &mut heard);
+    assert_eq!(size(&writer), usual.len(), "once may be chance");
+    put(&mut writer, &usual);
+    turn(&mut channel, &mut heard);
+    assert_eq!(size(&writer), 1 << 20);
+    // More than would have fitted before.
+    put(&mut writer, usual.repeat(3));
+    drop(writer);
+    pump(&mut channel, &mut heard);
+    assert_eq!(world.read("log").len(), 12 + 5 * usual.len());
+}
