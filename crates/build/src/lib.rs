@@ -10,7 +10,24 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod api;
+pub mod artifacts;
+pub mod console;
+pub mod environment;
+pub mod git;
+pub mod history;
+pub mod jenkins;
+pub mod junit;
+pub mod masking;
+pub mod notify;
 pub mod outcome;
 pub mod plan;
+pub mod retention;
+pub mod runner;
+pub mod server;
 pub mod state;
+pub mod triggers;
+pub mod workspaces;
+
+pub use ward_config::job;

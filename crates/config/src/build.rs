@@ -1,8 +1,12 @@
-//! The build server: the typed form of `[build]` and of `[build_user:NAME]`.
+//! The build server: the typed form of `[build]`.
+
+mod read;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use read::read;
 
 /// The build server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

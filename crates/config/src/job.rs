@@ -4,13 +4,28 @@
 //! Plain data, which goes into a build's plan as it is. Nothing here is looked up: a user is a name, a
 //! lock is the text that `ward lock` takes.
 
+mod notation;
+mod parameters;
+mod read;
+mod repository;
+mod script;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use ward_model::build::BuildResult;
 
+pub use notation::{check_name, is_address, is_secret_name, is_variable};
+pub(crate) use read::read;
+pub use repository::{
+    LARGEST_REPOSITORY_FILE, REPOSITORY_FILE, REPOSITORY_KEYS, load_repository_job,
+};
+
+/// [`Job::concurrent`] where any number of builds may run at a time.
+pub const UNLIMITED: u32 = u32::MAX;
+
 /// A job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Job {
     /// Its full name; folders are separated by `/`.
@@ -56,7 +71,7 @@ pub struct Job {
     pub spare: bool,
     /// Locks held from before the checkout to the last process' end, in the notation of `ward lock`.
     pub locks: Vec<String>,
-    /// How many builds may run at a time; 1: one after the other.
+    /// How many builds may run at a time; 1: one after the other; [`UNLIMITED`]: as many as there are executors.
     pub concurrent: u32,
     /// Waits while a job that it depends on is building or queued.
     pub blocked_by_upstream: bool,

@@ -2,14 +2,18 @@
 //!
 //! One entry per key. What reads, checks, suggests and documents a key takes it from here.
 
+mod build;
+mod job;
 mod program;
 mod server;
+
+use std::time::Duration;
 
 use crate::ini::document::{Section, strip};
 use crate::value::{
     Account, Autorestart, Complaint, Contain, LogFile, LogLevel, Owner, StopSignal, Surroundings,
-    autorestart, boolean, byte_size, contain, exit_codes, inet_address, integer, list, log_level,
-    octal, signal,
+    autorestart, boolean, byte_size, contain, duration, exit_codes, inet_address, integer, list,
+    log_level, octal, signal, word,
 };
 
 /// What a key takes.
@@ -37,6 +41,22 @@ pub enum Kind {
     Factory,
     Contain,
     Globs,
+    Duration,
+    Word(&'static Words),
+    Items,
+    Notation(&'static str),
+    Cron,
+    Script,
+    Parameters,
+}
+
+/// The words that a key takes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Words {
+    /// As the reference says it.
+    pub help: &'static str,
+    /// The words, in lower case.
+    pub words: &'static [&'static str],
 }
 
 impl Kind {
@@ -65,6 +85,15 @@ impl Kind {
             Self::Factory => "`module:name`",
             Self::Contain => "`process` or `tree`",
             Self::Globs => "paths and globs with blanks between them",
+            Self::Duration => "time: `90s`, `10m`, `1h30m`, `2d`, `500ms`, or seconds",
+            Self::Word(words) => words.help,
+            Self::Items => "several, with commas between them or one per line",
+            Self::Notation(help) => help,
+            Self::Cron => {
+                "times in Jenkins' notation, such as `H/5 * * * *` or `@daily`, one per line; `TZ=Area/City` in the first"
+            }
+            Self::Script => "script, see *Scripts*",
+            Self::Parameters => "parameters, see *Parameters*",
         }
     }
 
@@ -74,9 +103,18 @@ impl Kind {
     /// When it is none of this type.
     pub fn parse(self, text: &str, around: Surroundings<'_>) -> Result<Typed, Complaint> {
         Ok(match self {
-            Self::Text | Self::Environment | Self::Socket | Self::Factory | Self::Globs => {
-                Typed::Text(text.to_owned())
-            }
+            Self::Text
+            | Self::Environment
+            | Self::Socket
+            | Self::Factory
+            | Self::Globs
+            | Self::Notation(_)
+            | Self::Items
+            | Self::Cron
+            | Self::Script
+            | Self::Parameters => Typed::Text(text.to_owned()),
+            Self::Duration => Typed::Duration(duration(text)?),
+            Self::Word(words) => Typed::Text(word(text, words.words)?),
             Self::Boolean => Typed::Boolean(boolean(text)?),
             Self::Integer => Typed::Integer(integer(text)?),
             Self::ByteSize => Typed::Integer(byte_size(text)?),
@@ -117,6 +155,7 @@ pub enum Typed {
     List(Vec<String>),
     Address(String, u16),
     Contain(Contain),
+    Duration(Duration),
 }
 
 /// What holds where a key is left out.
@@ -179,6 +218,8 @@ pub struct Key {
     pub help: &'static str,
     /// It is ward's own: the original passes over it.
     pub ours: bool,
+    /// It may be written once for each step too: `NAME.STEP`.
+    pub each_step: bool,
 }
 
 const fn key(
@@ -195,6 +236,7 @@ const fn key(
         scope,
         help,
         ours: false,
+        each_step: false,
     }
 }
 
@@ -239,10 +281,12 @@ impl SectionKind {
         self.keys.iter().flat_map(|keys| keys.iter())
     }
 
-    /// The key of this name.
+    /// The key of this name; of `NAME.STEP`, that of `NAME`.
     #[must_use]
     pub fn key(&self, name: &str) -> Option<&'static Key> {
-        self.keys().find(|key| key.name == name)
+        let of_step = name.split_once('.').map(|(name, _)| name);
+        let is = |key: &&Key| key.name == name || (key.each_step && Some(key.name) == of_step);
+        self.keys().find(is)
     }
 
     fn is(&self, section: &str) -> bool {
@@ -346,6 +390,24 @@ pub const CTL_PLUGIN: &SectionKind = &SectionKind {
     help: "A plugin of the original's client. Plugins in Python are not run: the section is passed over with a warning.",
 };
 
+/// `[build]`.
+pub const BUILD: &SectionKind = &SectionKind {
+    word: "build",
+    form: Form::Exact,
+    keys: &[build::BUILD],
+    open: false,
+    help: "The build server. `ward up` keeps it as the program `builds`; `ward build serve` runs it alone. \
+           A supervisor without builds passes over this section and over every `[job:NAME]`.",
+};
+/// `[job:x]`.
+pub const JOB: &SectionKind = &SectionKind {
+    word: "job",
+    form: Form::Named,
+    keys: &[job::JOB],
+    open: false,
+    help: "A job of the build server. `/` in its name separates folders.",
+};
+
 /// Every kind of section, as the reference lists them.
 pub const SECTIONS: &[&SectionKind] = &[
     SUPERVISORD,
@@ -359,6 +421,8 @@ pub const SECTIONS: &[&SectionKind] = &[
     RPC_INTERFACE,
     INCLUDE,
     CTL_PLUGIN,
+    BUILD,
+    JOB,
 ];
 
 /// The kind of this section.

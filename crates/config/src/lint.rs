@@ -9,7 +9,7 @@ use crate::diagnostics::Diagnostics;
 use crate::group::GroupKind;
 use crate::ini::document::{DEFAULTS, Document, Entry, Section};
 use crate::ini::words::{BadWords, arguments};
-use crate::keys::{self, Form, SECTIONS, SectionKind};
+use crate::keys::{self, Form, Kind, SECTIONS, SectionKind};
 use crate::load::Configuration;
 use crate::nearest::nearest;
 use crate::program::{Channel, Process, ProgramKind};
@@ -41,6 +41,19 @@ pub(crate) fn of_document(
         }
         for entry in section.entries() {
             of_entry(entry, section, kind, sources, found);
+        }
+    }
+}
+
+/// The same for the build server's own sections.
+pub(crate) fn of_builds(document: &Document, sources: &Sources, found: &mut Diagnostics) {
+    for section in document.sections() {
+        let kind = keys::kind_of(&section.name);
+        let ours = [keys::BUILD.word, keys::JOB.word];
+        if let Some(kind) = kind.filter(|kind| ours.contains(&kind.word)) {
+            for entry in section.entries() {
+                of_entry(entry, section, Some(kind), sources, found);
+            }
         }
     }
 }
@@ -139,7 +152,10 @@ fn of_entry(
             Some(format!("the other one is at {}", sources.place(earlier))),
         );
     }
-    for (line, span) in entry.value.continuations() {
+    let raw = kind
+        .and_then(|kind| kind.key(&entry.key))
+        .is_some_and(|key| matches!(key.kind, Kind::Script | Kind::Parameters));
+    for (line, span) in entry.value.continuations().filter(|_| !raw) {
         swallowed(line, span, entry, kind, found);
     }
 }

@@ -1,21 +1,29 @@
 //! From a path to a configuration, or to everything that is wrong with it.
 
+mod builds;
+mod client;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
 use serde::Serialize;
 
+use crate::build::BuildServer;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::group::{self, Group};
 use crate::host::{Files, Host, directory_of, join};
-use crate::ini::document::Document;
+use crate::ini::document::{Document, Section};
 use crate::ini::{include, lexer};
+use crate::job::Job;
 use crate::keys;
 use crate::lint;
 use crate::read::{Context, Reader};
 use crate::server::{self, Server, Supervisorctl, Supervisord, server_url};
 use crate::source::{FileId, SourceFile, Sources, Span};
+
+pub use builds::{Builds, LoadedBuilds, load_builds};
+pub use client::{LoadedClient, load_client};
 
 /// Everything that a configuration says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,6 +40,11 @@ pub struct Configuration {
     pub supervisorctl: Option<Supervisorctl>,
     /// Every group, in the order of starting.
     pub groups: Vec<Group>,
+    /// `[build]`, if there is one.
+    pub build: Option<BuildServer>,
+    /// `[job:x]`, in the order of the file; none if anything is wrong with one of them, which is an error
+    /// that leaves everything else usable.
+    pub jobs: Vec<Job>,
     /// Every file that was read, the main one first.
     pub files: Vec<String>,
 }
@@ -60,7 +73,7 @@ pub struct Loaded {
     pub sources: Sources,
     /// Everything that was found, by place.
     pub diagnostics: Vec<Diagnostic>,
-    /// The configuration, unless there are errors.
+    /// The configuration, unless there are errors in anything but jobs.
     pub configuration: Option<Configuration>,
     /// Patterns of `[include]` that no file matches, from the main file's directory on.
     pub unmatched: Vec<String>,
@@ -69,22 +82,17 @@ pub struct Loaded {
 /// Reads the configuration at `path`, and what it includes.
 #[must_use]
 pub fn load(path: &str, host: &Host, files: &dyn Files) -> Loaded {
-    let mut loader = Loader {
-        host,
-        files,
-        sources: Sources::default(),
-        found: Diagnostics::default(),
-        document: Document::default(),
-        unmatched: Vec::new(),
-    };
+    let mut loader = Loader::new(host, files);
     let configuration = loader.run(path);
     let Loader {
         sources,
-        found,
+        mut found,
+        jobs,
         unmatched,
         ..
     } = loader;
     let configuration = configuration.filter(|_| found.errors() == 0);
+    found.extend(jobs, false);
     Loaded {
         sources,
         diagnostics: found.sorted(),
@@ -93,54 +101,30 @@ pub fn load(path: &str, host: &Host, files: &dyn Files) -> Loaded {
     }
 }
 
-/// What a client finds in a configuration.
-#[derive(Debug, Clone)]
-pub struct LoadedClient {
-    /// The file.
-    pub sources: Sources,
-    /// Everything that was found, by place.
-    pub diagnostics: Vec<Diagnostic>,
-    /// `[supervisorctl]`, unless there is none, or there are errors.
-    pub client: Option<Supervisorctl>,
-    /// The names of all `[ctlplugin:x]`: Python, which is not loaded.
-    pub plugins: Vec<String>,
-}
-
-/// Reads what a client needs of the configuration at `path`: of the main file alone, as the
-/// original does, and nothing about programs.
-#[must_use]
-pub fn load_client(path: &str, host: &Host, files: &dyn Files) -> LoadedClient {
-    let mut loader = Loader {
-        host,
-        files,
-        sources: Sources::default(),
-        found: Diagnostics::default(),
-        document: Document::default(),
-        unmatched: Vec::new(),
-    };
-    let client = loader.client(path);
-    let sections = loader.document.sections().iter();
-    let plugins = sections.filter_map(|section| section.name.strip_prefix("ctlplugin:"));
-    let plugins = plugins.map(str::to_owned).collect();
-    let client = client.filter(|_| loader.found.errors() == 0);
-    LoadedClient {
-        client,
-        plugins,
-        sources: loader.sources,
-        diagnostics: loader.found.sorted(),
-    }
-}
-
 struct Loader<'a> {
     host: &'a Host,
     files: &'a dyn Files,
     sources: Sources,
     found: Diagnostics,
+    /// What is wrong with jobs: a supervisor runs its programs all the same.
+    jobs: Diagnostics,
     document: Document,
     unmatched: Vec<String>,
 }
 
-impl Loader<'_> {
+impl<'a> Loader<'a> {
+    fn new(host: &'a Host, files: &'a dyn Files) -> Self {
+        Self {
+            host,
+            files,
+            sources: Sources::default(),
+            found: Diagnostics::default(),
+            jobs: Diagnostics::default(),
+            document: Document::default(),
+            unmatched: Vec::new(),
+        }
+    }
+
     /// The bytes of the main file.
     fn read(&mut self, path: &str) -> Option<Vec<u8>> {
         let absolute = join(&self.host.current_directory, path);
@@ -158,31 +142,23 @@ impl Loader<'_> {
         }
     }
 
-    fn client(&mut self, path: &str) -> Option<Supervisorctl> {
+    /// Reads the main file and what it includes. The main file's own document, and its directory.
+    fn all(&mut self, path: &str) -> Option<(Document, String)> {
         let bytes = self.read(path)?;
+        let here = directory_of(&self.host.absolute(path)).to_owned();
         self.add(path, &bytes);
-        let here = directory_of(&self.host.absolute(path)).to_owned();
-        let section = self.document.section(keys::SUPERVISORCTL.word)?;
-        let context = Context {
-            document: &self.document,
-            host: self.host,
-            files: self.files,
-            here: &here,
-            environment: Rc::new(self.host.environment.clone()),
-        };
-        Some(server::supervisorctl(&context, section, &mut self.found))
-    }
-
-    fn run(&mut self, path: &str) -> Option<Configuration> {
-        let bytes = self.read(path)?;
-        let here = directory_of(&self.host.absolute(path)).to_owned();
-        let main = self.add(path, &bytes);
-        // The client reads the main file only.
         let main_alone = self.document.clone();
         if self.document.section(keys::INCLUDE.word).is_some() {
             self.document.settle_here(&here);
             self.include(&here);
         }
+        Some((main_alone, here))
+    }
+
+    fn run(&mut self, path: &str) -> Option<Configuration> {
+        // The client reads the main file only.
+        let (main_alone, here) = self.all(path)?;
+        let main = FileId(0);
         let document = std::mem::take(&mut self.document);
         lint::of_document(&document, &self.sources, main, &mut self.found);
         let mut context = Context {
@@ -193,19 +169,30 @@ impl Loader<'_> {
             environment: Rc::new(self.host.environment.clone()),
         };
         let supervisorctl = self.supervisorctl(&main_alone, &context);
-        let Some(section) = document.section(keys::SUPERVISORD.word) else {
-            self.found.error(
-                Span::start_of(main),
-                "there is no section [supervisord]",
-                Some("add a line [supervisord]; it may be empty".into()),
-            );
-            return None;
+        // The original asks for the section. A file with builds is none of its files.
+        let start = Span::start_of(main);
+        let unwritten = Section::unwritten(keys::SUPERVISORD.word, start);
+        let section = match document.section(keys::SUPERVISORD.word) {
+            Some(section) => section,
+            None if builds::are_in(&document) => &unwritten,
+            None => {
+                self.found.error(
+                    start,
+                    "there is no section [supervisord]",
+                    Some("add a line [supervisord]; it may be empty".into()),
+                );
+                return None;
+            }
         };
         let supervisord = server::supervisord(&context, section, &mut self.found);
         context.environment = Rc::new(with(&self.host.environment, &supervisord.environment));
         let interfaces = server::interfaces(&context, &mut self.found);
         let groups = group::read(&context, &supervisord.environment, &mut self.found);
         let servers = server::servers(&context, &mut self.found);
+        // It is one more program: what is wrong with it is wrong with the whole.
+        let build = builds::server(&context, &mut self.found);
+        let jobs = builds::jobs(&context, &self.sources, &mut self.jobs);
+        let sound = self.jobs.errors() == 0;
         let configuration = Configuration {
             server_url: server_url(&servers),
             supervisord,
@@ -213,6 +200,8 @@ impl Loader<'_> {
             interfaces,
             supervisorctl,
             groups,
+            build,
+            jobs: if sound { jobs } else { Vec::new() },
             files: self.sources.files().map(|file| file.path.clone()).collect(),
         };
         lint::of_configuration(&configuration, &document, &mut self.found);

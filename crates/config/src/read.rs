@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::diagnostics::Diagnostics;
 use crate::host::{Files, Host};
@@ -318,6 +319,53 @@ impl<'a, 'd> Reader<'a, 'd> {
     /// An integer that has a default in the table.
     pub(crate) fn number(&mut self, name: &str) -> i64 {
         self.integer(name).unwrap_or_default()
+    }
+
+    /// A number between these, both included.
+    pub(crate) fn within(&mut self, name: &str, least: u32, most: u32) -> Option<u32> {
+        let number = self.integer(name)?;
+        let fits = u32::try_from(number)
+            .ok()
+            .filter(|it| (least..=most).contains(it));
+        if fits.is_none() {
+            let span = self.span(name);
+            self.error(
+                span,
+                match most {
+                    u32::MAX => format!("{name}: {number} is less than {least}, or too large"),
+                    most => format!("{name}: {number} is not between {least} and {most}"),
+                },
+                None,
+            );
+        }
+        fits
+    }
+
+    pub(crate) fn duration(&mut self, name: &str) -> Option<Duration> {
+        match self.typed(name)? {
+            Typed::Duration(value) => Some(value),
+            _ => mistyped(name),
+        }
+    }
+
+    /// A time between these, both included.
+    pub(crate) fn time_within(
+        &mut self,
+        name: &str,
+        least: Duration,
+        most: Duration,
+    ) -> Option<Duration> {
+        let time = self.duration(name)?;
+        let what = if time < least {
+            format!("{name}: it is at least {} s", least.as_secs())
+        } else if time > most {
+            format!("{name}: it is at most {} s", most.as_secs())
+        } else {
+            return Some(time);
+        };
+        let span = self.span(name);
+        self.error(span, what, None);
+        None
     }
 
     pub(crate) fn signal(&mut self, name: &str) -> StopSignal {

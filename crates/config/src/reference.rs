@@ -1,5 +1,6 @@
 //! The reference page of every section and key, from the table.
 
+use crate::job::REPOSITORY_KEYS;
 use crate::keys::{Fallback, Form, Key, SECTIONS, Scope, SectionKind};
 
 /// The page, in Markdown.
@@ -12,8 +13,83 @@ pub fn page() -> String {
     for kind in SECTIONS {
         section(kind, &mut text);
     }
+    text.push_str(JOBS);
+    let allowed: Vec<String> = REPOSITORY_KEYS
+        .iter()
+        .map(|key| format!("`{key}`"))
+        .collect();
+    text.push_str(&format!("{}.\n", wrapped(&allowed.join(", "))));
     text
 }
+
+/// Lines of at most 118 characters, cut at blanks.
+fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut length = 0;
+    for word in text.split(' ') {
+        if length > 0 && length + 1 + word.len() > 118 {
+            lines.push('\n');
+            length = 0;
+        } else if length > 0 {
+            lines.push(' ');
+            length += 1;
+        }
+        lines.push_str(word);
+        length += word.len();
+    }
+    lines
+}
+
+/// What a table has no room for.
+const JOBS: &str = "
+### Scripts
+
+A script is taken as it is written, below its key or behind it: `;`, `#`, `%` and blank lines are its own. The
+indentation that all of its lines share is taken away. It ends at the first line that is not indented deeper than its
+key; comments of the file may stand in between.
+
+```ini
+[job:docs]
+repo = https://git.example.org/docs.git
+poll = H/5 * * * *
+steps = build, check
+script.build =
+    make html
+    echo \"built at $(date +%s)\"   # a comment of the shell
+script.check =
+    make check
+unstable_status.check = 3
+```
+
+A script that begins with `#!` is run by what it names; any other by `shell -xe`.
+
+### Parameters
+
+One per line, taken as it is written. What is behind a blank and `#` says what it is for; a value with `#` in it, or with
+blanks at its ends, stands in double quotes.
+
+```ini
+parameters =
+    BRANCH = main                 # text
+    FULL ? true                   # yes or no
+    TARGET : debug | release      # one of these, the first by default
+    PASSPHRASE !                  # never shown
+    NOTES + first\\nsecond         # several lines
+```
+
+### Several items
+
+Where a key takes several, they may stand on one line with commas between them, on a line each, or both.
+
+### `.ward.conf`
+
+With `from_repository`, the file of the checked-out commit says the rest, in the section `[job:NAME]` of the job or of the
+last part of its name, or in `[job]`. Whoever can push can write it, so it says what is done and what comes of it, and
+nothing about who may start the job, as whom it runs, what it is told in secret, whom it tells and what it takes from
+others: such a key is an error. Variables that the configuration sets stay as they are, times can only be made shorter,
+`ENV_X` is not known in it, and it is at most 256 KiB. It may have these keys:
+
+";
 
 /// How the file is read, and where that differs from the original.
 const DIALECT: &str = "\
@@ -43,6 +119,7 @@ const DIALECT: &str = "\
   the default one and `supervisor_stdout:event_handler`. The arguments of the main interface, which end the original
   at its start, are errors. `[ctlplugin:x]` is passed over with a warning.
 - The text is read as UTF-8 whatever the locale is.
+- `[build]` and `[job:NAME]` are ward's own. A mistake in a job is an error, and keeps nobody from running the programs.
 - `[supervisorctl]` is checked together with the rest; what is wrong there is a warning, as the supervisor does not
   read it.
 ";

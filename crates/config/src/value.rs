@@ -1,5 +1,6 @@
 //! Texts to values: one rule per type. Nothing here knows a key.
 
+mod duration;
 mod surroundings;
 
 use serde::{Serialize, Serializer};
@@ -7,6 +8,7 @@ use ward_model::signal::Signal;
 
 use crate::ini::document::strip;
 
+pub use duration::{LONGEST, duration, word};
 pub use surroundings::{Account, Owner, Surroundings, is_quoted};
 
 /// Why a text is no value of its type, and what to write.

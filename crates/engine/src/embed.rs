@@ -25,7 +25,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use ward_model::report::Report;
 use ward_model::signal::Signal;
 use ward_model::spec::Spec;
-use ward_model::wire::{FromGuardian, Origin, ToGuardian, VERSION};
+use ward_model::wire::{FromGuardian, Origin, StopOrder, ToGuardian, VERSION};
 use ward_sys::signals::block_everything;
 use ward_sys::spawn::own_standard_stream;
 
@@ -74,6 +74,8 @@ impl Stream {
 struct Order {
     version: u32,
     spec: Spec,
+    /// What is said to people goes to standard error, as `ward run` has it.
+    aloud: bool,
 }
 
 /// What happens to a run, as it happens.
@@ -105,6 +107,31 @@ impl Run {
     /// When the guardian cannot be started. A failure to start the command itself is told
     /// by the report.
     pub fn start(spec: Spec, stdout: Stream, stderr: Stream) -> Result<Self, EngineError> {
+        Self::begin(spec, stdout.stdio(), stderr.stdio(), false)
+    }
+
+    /// As [`Run::start`], for a host that shows the output to people: what `ward run` would say on
+    /// standard error (who is told to stop, what is left over, what is killed) is said among the output,
+    /// when it happens, unless the spec wants quiet. Both streams come by one pipe, in the order in
+    /// which they were written: [`Run::take_stderr`]; with `apart`, standard output by another.
+    ///
+    /// # Errors
+    /// As [`Run::start`].
+    pub fn start_aloud(spec: Spec, apart: bool) -> Result<Self, EngineError> {
+        let doing = EngineError::system;
+        let (reader, writer) = io::pipe().map_err(doing("make a pipe"))?;
+        let stdout = if apart {
+            Stdio::piped()
+        } else {
+            let same = writer.try_clone();
+            same.map_err(doing("duplicate a descriptor"))?.into()
+        };
+        let mut run = Self::begin(spec, stdout, writer.into(), true)?;
+        run.guardian.stderr = Some(OwnedFd::from(reader).into());
+        Ok(run)
+    }
+
+    fn begin(spec: Spec, stdout: Stdio, stderr: Stdio, aloud: bool) -> Result<Self, EngineError> {
         let doing = EngineError::system;
         let (line, far_end) = Line::pair().map_err(doing("make a socket pair"))?;
         let executable = std::env::current_exe().map_err(doing("find our own executable"))?;
@@ -112,13 +139,14 @@ impl Run {
             .arg0("ward-guardian")
             .env(GUARDIAN, VERSION.to_string())
             .stdin(far_end.into_fd())
-            .stdout(stdout.stdio())
-            .stderr(stderr.stdio())
+            .stdout(stdout)
+            .stderr(stderr)
             .spawn()
             .map_err(doing("start the guardian"))?;
         let order = Order {
             version: VERSION,
             spec,
+            aloud,
         };
         // By a file in memory: an environment may be longer than any message.
         let text =
@@ -154,6 +182,23 @@ impl Run {
             origin: Origin::Process,
             order: None,
         });
+    }
+
+    /// The same, as an order of its own: one with another number is another request, however soon it
+    /// comes, and may allow another grace than the spec does; none at all kills at once.
+    pub fn order_stop(&self, signal: Signal, order: StopOrder) {
+        self.line.say(&ToGuardian::Stop {
+            signal,
+            sender: None,
+            origin: Origin::Process,
+            order: Some(order),
+        });
+    }
+
+    /// The process id of the guardian, a child of this process.
+    #[must_use]
+    pub fn guardian(&self) -> u32 {
+        self.guardian.id()
     }
 
     /// Sends the leader, and nobody else, a signal.
@@ -270,8 +315,8 @@ fn be_guardian() -> Result<(), EngineError> {
         )));
     }
     let mut spec = order.spec;
-    // The host speaks by the line, and not by a terminal.
-    spec.quiet = true;
+    // Unless it wants it so, the host speaks by the line, and not by a terminal.
+    spec.quiet |= !order.aloud;
     let mut custody = Custody::prepare(spec, None)?;
     custody.tells_start = true;
     custody.reports_over_line = true;

@@ -22,6 +22,11 @@ use crate::error::EngineError;
 use crate::keep::{self, Role};
 use crate::tree::{DRAIN_NAME, GUARDIAN_NAME, KEEPER_NAME};
 
+/// So many of each kind are listed in a report that would be too long for a message otherwise, and so
+/// many characters of their commands: six lists of them fit, whatever the characters are.
+const SHORT_LIST: usize = 16;
+const SHORT_COMMAND: usize = 60;
+
 /// Becomes the guardian of `custody` and never returns to the caller's code: the exit
 /// status of this process says nothing, the line says everything.
 pub(crate) fn guard(mut custody: Custody, line: Line) -> ! {
@@ -80,8 +85,12 @@ fn end(mut custody: Custody, ended: Ended) {
             report,
         };
         let whole = report.filter(|_| custody.reports_over_line).map(Box::new);
-        // A report that is too long for a message is only in the file.
-        told = line.say(&done(whole)) || line.say(&done(None));
+        // A report that is too long for a message is whole in the file only.
+        let short = whole.clone().map(|mut report| {
+            report.shorten(SHORT_LIST, SHORT_COMMAND);
+            report
+        });
+        told = line.say(&done(whole)) || line.say(&done(short)) || line.say(&done(None));
     }
     if let (Some(record), false) = (&custody.record, told) {
         record.over(exit_status);

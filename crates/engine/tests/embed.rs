@@ -11,10 +11,11 @@ use ward_model::life::{CauseKind, End, Policy};
 use ward_model::report::Report;
 use ward_model::signal::Signal;
 use ward_model::spec::Spec;
+use ward_model::wire::StopOrder;
 
 fn main() {
     embed::guardian_entry();
-    let checks: [(&str, fn()); 5] = [
+    let checks: [(&str, fn()); 8] = [
         (
             "output_is_streamed_to_its_end",
             output_is_streamed_to_its_end,
@@ -29,6 +30,18 @@ fn main() {
             a_command_that_does_not_exist,
         ),
         ("a_dropped_run_is_stopped", a_dropped_run_is_stopped),
+        (
+            "what_is_said_to_people_comes_among_the_output",
+            what_is_said_to_people_comes_among_the_output,
+        ),
+        (
+            "an_order_that_allows_no_grace",
+            an_order_that_allows_no_grace,
+        ),
+        (
+            "a_report_of_very_many_comes_shortened",
+            a_report_of_very_many_comes_shortened,
+        ),
     ];
     for (name, check) in checks {
         check();
@@ -120,4 +133,55 @@ fn a_dropped_run_is_stopped() {
         began.elapsed() < Duration::from_secs(60),
         "it ran to its own end"
     );
+}
+
+fn what_is_said_to_people_comes_among_the_output() {
+    let mut spec = step("echo one; echo two >&2; echo three; sleep 600 & exit 0");
+    spec.title = Some("the step".to_owned());
+    let mut run = Run::start_aloud(spec, false).expect("starts");
+    let mut text = String::new();
+    let mut both = run.take_stderr().expect("a pipe");
+    both.read_to_string(&mut text).expect("text");
+    assert!(text.starts_with("one\ntwo\nthree\n"), "{text}");
+    assert!(
+        text.contains("the step has ended and left 1 process: "),
+        "{text}"
+    );
+    assert!(run.take_stdout().is_none());
+    assert_eq!(run.wait().expect("a report").left_over.count, 1);
+
+    let mut run = Run::start_aloud(step("echo one; echo two >&2"), true).expect("starts");
+    let (mut out, mut err) = (String::new(), String::new());
+    let mut stdout = run.take_stdout().expect("a pipe");
+    stdout.read_to_string(&mut out).expect("text");
+    let mut stderr = run.take_stderr().expect("a pipe");
+    stderr.read_to_string(&mut err).expect("text");
+    assert_eq!((out.as_str(), err.as_str()), ("one\n", "two\n"));
+}
+
+fn an_order_that_allows_no_grace() {
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut spec = step(script);
+    spec.policy.grace = Duration::from_secs(3600);
+    let mut run = Run::start(spec, Stream::Pipe, Stream::Inherit).expect("starts");
+    let mut stdout = run.take_stdout().expect("asked for");
+    let mut ready = [0; 6];
+    stdout.read_exact(&mut ready).expect("ready");
+    let order = |request, grace| StopOrder { request, grace };
+    run.order_stop(Signal::TERM, order(1, None));
+    run.order_stop(Signal::TERM, order(2, Some(Duration::ZERO)));
+    let report = run.wait().expect("a report");
+    assert!(report.forced && report.stopped_before_end);
+    assert_eq!(report.stops.len(), 2);
+}
+
+fn a_report_of_very_many_comes_shortened() {
+    let script = "for i in $(seq 300); do sh -c 'sleep 600; : a long command line, so that a message is full soon' & done; exit 7";
+    let report = Run::start(step(script), Stream::Null, Stream::Null)
+        .expect("starts")
+        .wait()
+        .expect("a report, although its lists are too long for a message");
+    assert_eq!(report.end, End::Exited { code: 7 });
+    assert!(report.left_over.count >= 300);
+    assert!(report.left_over.processes.len() < 300);
 }

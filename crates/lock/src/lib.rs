@@ -48,6 +48,7 @@ mod text;
 mod timestamp;
 mod together;
 mod wait;
+pub mod words;
 
 pub use acquire::Tell;
 pub use error::LockError;

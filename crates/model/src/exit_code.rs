@@ -3,12 +3,21 @@
 //! The command's own status passes through unchanged; these are the ones that ward adds.
 //! 124 to 127 keep the meaning that `timeout(1)` and POSIX `env` gave them.
 
+use crate::build::BuildResult;
 use crate::life::{CauseKind, End, Outcome};
 
 /// Everything went as asked.
 pub const OK: u8 = 0;
+/// A build failed.
+pub const BUILD_FAILED: u8 = 1;
 /// The command line, or a value on it, cannot be understood or used. Nothing was started.
 pub const USAGE: u8 = 2;
+/// Nothing was built, as the job itself said.
+pub const NOT_BUILT: u8 = 116;
+/// A build is unstable: all steps ran, and tests failed or a step said so.
+pub const UNSTABLE: u8 = 117;
+/// No build server answered.
+pub const NO_SERVER: u8 = 118;
 /// The lock was about to be lost, or was, and so the command was stopped, or was not started.
 pub const LOCK_LOST: u8 = 119;
 /// A daemon was started, but ended or did not get ready in time; nothing of it is left.
@@ -39,9 +48,29 @@ pub const TABLE: &[(&str, &str, &str)] = &[
         "The command's own exit status, unchanged, when it ended by itself.",
     ),
     (
+        "1",
+        "BUILD_FAILED",
+        "`ward build start --wait`, `log -f` and `local`: the result is FAILURE.",
+    ),
+    (
         "2",
         "USAGE",
         "An option or a value cannot be understood or used (also a missing script, an unknown user, a report that cannot be written). Nothing was started.",
+    ),
+    (
+        "116",
+        "NOT_BUILT",
+        "`ward build start --wait`, `log -f` and `local`: the result is NOT_BUILT, or the request left the queue without a build.",
+    ),
+    (
+        "117",
+        "UNSTABLE",
+        "`ward build start --wait`, `log -f` and `local`: the result is UNSTABLE.",
+    ),
+    (
+        "118",
+        "NO_SERVER",
+        "`ward build`: no build server answers, or none is known.",
     ),
     (
         "119",
@@ -56,17 +85,17 @@ pub const TABLE: &[(&str, &str, &str)] = &[
     (
         "121",
         "UNKNOWN_NAME",
-        "`ward stop`, `restart`, `logs`: no daemon of this name is on record.",
+        "`ward stop`, `restart`, `logs`: no daemon of this name is on record. `ward build`: there is no such job, build or request.",
     ),
     (
         "122",
         "TAKEN",
-        "`ward spawn`: a daemon of this name runs already. `ward lock`: the lock was not got in time; nothing was started (`--conflict-exit-code` chooses another).",
+        "`ward spawn`: a daemon of this name runs already. `ward lock`: the lock was not got in time; nothing was started (`--conflict-exit-code` chooses another). `ward build`: it is refused now, as of a job that is disabled or a directory that another server has.",
     ),
     (
         "123",
         "STOPPED",
-        "ward was asked to stop (TERM, INT, HUP or QUIT) while the command ran, whatever the command's own status was after its clean-up.",
+        "ward was asked to stop (TERM, INT, HUP or QUIT) while the command ran, whatever the command's own status was after its clean-up. `ward build start --wait`, `log -f` and `local`: the result is ABORTED.",
     ),
     (
         "124",
@@ -122,6 +151,18 @@ pub fn of(outcome: &Outcome) -> u8 {
             SIGNAL_BASE.saturating_add(u8::try_from(signal.number()).unwrap_or(u8::MAX))
         }
         End::NotStarted { .. } | End::Unknown => WARD_FAILED,
+    }
+}
+
+/// The exit status that tells a build's result.
+#[must_use]
+pub fn of_build(result: BuildResult) -> u8 {
+    match result {
+        BuildResult::Success => OK,
+        BuildResult::Unstable => UNSTABLE,
+        BuildResult::Failure => BUILD_FAILED,
+        BuildResult::NotBuilt => NOT_BUILT,
+        BuildResult::Aborted => STOPPED,
     }
 }
 

@@ -151,6 +151,36 @@ impl Listed {
     }
 }
 
+impl Report {
+    /// Cuts its lists to `listed` processes, and every command to `width` characters (the command that
+    /// ran, to so many words of it). Counts stay exact.
+    pub fn shorten(&mut self, listed: usize, width: usize) {
+        let cut = |text: &mut String| {
+            if let Some((end, _)) = text.char_indices().nth(width) {
+                text.truncate(end);
+                text.push('…');
+            }
+        };
+        self.command.truncate(listed);
+        self.command.iter_mut().for_each(cut);
+        self.stops.truncate(listed);
+        for list in [
+            &mut self.told,
+            &mut self.cleaned_up,
+            &mut self.killed,
+            &mut self.left_over,
+            &mut self.spared,
+            &mut self.survivors,
+        ] {
+            list.processes.truncate(listed);
+            for process in &mut list.processes {
+                cut(&mut process.command);
+                process.why.iter_mut().for_each(cut);
+            }
+        }
+    }
+}
+
 /// A process as it was when it was named.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -236,4 +266,24 @@ pub struct Containment {
 #[must_use]
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(Report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Listed, Process};
+
+    #[test]
+    fn lists_are_bounded_and_counts_are_exact() {
+        let mut listed = Listed::default();
+        for pid in 0..1000 {
+            listed.push(Process {
+                pid,
+                ..Process::default()
+            });
+        }
+        assert_eq!(
+            (listed.count, listed.processes.len()),
+            (1000, super::MAX_LISTED)
+        );
+    }
 }

@@ -7,6 +7,7 @@
 //! - [`run`]: `ward run` from the outside: start it, signal it, read it, judge its report;
 //! - [`daemons`]: `ward spawn` and its family from the outside, and the ledger that they keep;
 //! - [`etcd`]: real etcd members, to be stopped and killed one by one;
+//! - [`pypi`]: foreign clients in environments of their own;
 //! - [`supervisor`]: Supervisor's daemon, the original or ours, from the outside;
 //! - [`killers`]: what build servers and logins do to whoever is left;
 //! - [`moments`]: when to kill somebody;
@@ -23,6 +24,7 @@ pub mod moments;
 pub mod patience;
 pub mod processes;
 pub mod programs;
+pub mod pypi;
 pub mod run;
 pub mod supervisor;
 pub mod terminal;

@@ -21,6 +21,15 @@ pub struct Section {
 }
 
 impl Section {
+    /// One that is not written, where that means the same as an empty one.
+    pub(crate) fn unwritten(name: &str, span: Span) -> Self {
+        Self {
+            name: name.to_owned(),
+            span,
+            entries: Vec::new(),
+        }
+    }
+
     /// Its own entries.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()

@@ -26,6 +26,14 @@ impl Dice {
 /// Values that are right, and such that may be wrong.
 fn values(kind: Kind) -> (&'static [&'static str], &'static [&'static str]) {
     match kind {
+        // Only in sections that the original does not have.
+        Kind::Duration
+        | Kind::Word(_)
+        | Kind::Items
+        | Kind::Notation(_)
+        | Kind::Cron
+        | Kind::Script
+        | Kind::Parameters => (&["1"], &["x"]),
         Kind::Text => (
             &[
                 "word",
@@ -187,9 +195,12 @@ pub(crate) fn file(seed: u64) -> String {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     // Half of the files have nothing in them that may be wrong.
     let oddity = if seed.is_multiple_of(2) { 0 } else { 12 };
+    // Those behind it are ours, and it is a plugin.
+    let theirs = SECTIONS.iter().position(|kind| kind.word == "ctlplugin");
+    let theirs = theirs.unwrap_or(SECTIONS.len());
     let mut sections: Vec<(String, &SectionKind)> = vec![("supervisord".into(), SECTIONS[0])];
     for _ in 0..1 + dice.roll(5) {
-        let kind = SECTIONS[1 + dice.roll(SECTIONS.len() - 2)];
+        let kind = SECTIONS[1 + dice.roll(theirs - 1)];
         let name = dice.pick(&["a", "b", "c"]);
         let title = match kind.word {
             "include" | "supervisorctl" => kind.word.to_owned(),

@@ -1,0 +1,141 @@
+//! Removing: builds that are not kept, jobs that are gone, and what was thrown away.
+
+use super::state::{Inner, Server, now};
+use crate::api::Refusal;
+use crate::history::{builds, jobs};
+use crate::plan::file;
+use crate::retention::what_goes;
+
+impl Server {
+    /// Has removed what a job's rules do not keep.
+    pub(super) fn sweep(&self, job: &str) {
+        if let Some(me) = self.me.upgrade() {
+            let job = job.to_owned();
+            self.lanes.chores.put(move || me.sweep_now(&job));
+        }
+    }
+
+    /// Has what was thrown away removed.
+    pub(super) fn empty_trash_later(&self) {
+        if let Some(me) = self.me.upgrade() {
+            self.lanes.chores.put(move || {
+                if let Err(error) = me.home.empty_trash() {
+                    me.say(&format!("what was thrown away cannot be removed: {error}"));
+                }
+            });
+        }
+    }
+
+    fn sweep_now(&self, job: &str) {
+        let going = {
+            let inner = self.lock();
+            let Some(known) = inner.jobs.get(job) else {
+                return;
+            };
+            if known.job.keep == ward_config::job::Keep::default() {
+                return;
+            }
+            let running = inner.running.keys().filter(|(name, _)| name == job).count();
+            match builds::candidates(&inner.writer, known.id) {
+                Ok(over) => what_goes(&known.job.keep, &over, running, &known.past.lasts, now()),
+                Err(error) => {
+                    drop(inner);
+                    self.say(&format!("old builds of {job} cannot be found: {error}"));
+                    return;
+                }
+            }
+        };
+        for number in going.builds {
+            if let Err(refusal) = self.remove_build(job, number) {
+                self.say(&format!(
+                    "build {job} #{number} cannot be removed: {refusal}"
+                ));
+            }
+        }
+        for number in going.artifacts {
+            if let Err(refusal) = self.remove_artifacts(job, number) {
+                self.say(&format!(
+                    "artifacts of {job} #{number} cannot be removed: {refusal}"
+                ));
+            }
+        }
+        self.empty_trash_later();
+    }
+
+    /// Removes a build that is over: its directory goes out of sight first, its row with the same lock held.
+    pub(super) fn remove_build(&self, job: &str, number: u32) -> Result<(), Refusal> {
+        let mut inner = self.lock();
+        if inner.running.contains_key(&(job.to_owned(), number)) {
+            return Err(Refusal::Conflict(format!("build {job} #{number} runs")));
+        }
+        let row = inner.row_of(job)?;
+        let build = self.home.build(job, number);
+        let failed = |error: &dyn std::fmt::Display| {
+            Refusal::Failed(format!("build {job} #{number} cannot be removed: {error}"))
+        };
+        self.home
+            .throw_away(&build)
+            .map_err(|error| failed(&error))?;
+        if !builds::delete(&inner.writer, row, number).map_err(|error| failed(&error))? {
+            return Err(Refusal::NoSuchBuild {
+                job: job.to_owned(),
+                build: number.to_string(),
+            });
+        }
+        inner.refresh(job);
+        Ok(())
+    }
+
+    fn remove_artifacts(&self, job: &str, number: u32) -> Result<(), Refusal> {
+        let inner = self.lock();
+        let row = inner.row_of(job)?;
+        let failed = |error: &dyn std::fmt::Display| Refusal::Failed(error.to_string());
+        let path = self.home.build(job, number).join(file::ARTIFACTS);
+        self.home
+            .throw_away(&path)
+            .map_err(|error| failed(&error))?;
+        builds::artifacts_gone(&inner.writer, row, number).map_err(|error| failed(&error))
+    }
+
+    /// Removes what is left of a job that is to go, once nothing of it runs.
+    pub(super) fn leave_if_over(&self, inner: &mut Inner, job: &str) {
+        let leaves = inner.jobs.get(job).is_some_and(|known| known.leaving);
+        if !leaves || inner.running.keys().any(|(name, _)| name == job) {
+            return;
+        }
+        let Ok(row) = inner.row_of(job) else {
+            return;
+        };
+        for workspace in crate::workspaces::all(&self.home.workspaces(), job) {
+            if let Err(error) = self.home.throw_away(&workspace) {
+                self.say(&format!(
+                    "the workspace of {job} cannot be removed: {error}"
+                ));
+            }
+        }
+        let gone = self
+            .home
+            .throw_away(&self.home.job(job))
+            .map_err(|error| error.to_string())
+            .and_then(|()| jobs::delete(&inner.writer, row).map_err(|error| error.to_string()));
+        match gone {
+            Ok(()) => {
+                inner.jobs.remove(job);
+                inner.rule_all();
+            }
+            // The next server tries again.
+            Err(error) => self.say(&format!("job {job} cannot be removed: {error}")),
+        }
+        self.empty_trash_later();
+    }
+}
+
+impl Inner {
+    /// The row of a job.
+    pub(super) fn row_of(&self, job: &str) -> Result<i64, Refusal> {
+        self.jobs
+            .get(job)
+            .map(|known| known.id)
+            .ok_or_else(|| Refusal::NoSuchJob(job.to_owned()))
+    }
+}

@@ -1,0 +1,85 @@
+//! The desk of a build that there is not.
+
+use std::io::Read;
+use std::sync::mpsc::{Receiver, Sender};
+
+use ward_build::runner::{Desk, Ran};
+use ward_engine::EngineError;
+use ward_engine::embed::{Run, Stream};
+use ward_model::signal::Signal;
+use ward_model::spec::Spec;
+use ward_testkit::patience::LIMIT;
+
+/// Writes to a text, and stops when it is told to.
+#[derive(Default)]
+pub(crate) struct Notes {
+    pub(crate) text: String,
+    /// Every command, with its arguments and its environment.
+    pub(crate) commands: Vec<String>,
+    /// The first fetch is stopped when this says so.
+    pub(crate) stop_at: Option<Receiver<()>>,
+    pub(crate) is_stopping: bool,
+    /// Gets every line at once.
+    pub(crate) lines: Option<Sender<String>>,
+}
+
+impl Desk for Notes {
+    fn line(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.text.push('\n');
+        if let Some(lines) = &self.lines {
+            let _ = lines.send(text.to_owned());
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.text.push_str(&String::from_utf8_lossy(bytes));
+    }
+
+    fn run(&mut self, command: Spec, capture: Option<usize>) -> Result<Ran, EngineError> {
+        if self.is_stopping {
+            return Ok(Ran {
+                report: None,
+                stdout: Vec::new(),
+                cut: false,
+            });
+        }
+        self.commands
+            .push(format!("{:?} {:?}", command.command, command.environment));
+        let is_fetch = command.command.iter().any(|word| word == "fetch");
+        let mut run = Run::start(command, Stream::Pipe, Stream::Pipe)?;
+        let (stdout, stderr) = (run.take_stdout(), run.take_stderr());
+        let read = |stream: &mut dyn Read| {
+            let mut bytes = Vec::new();
+            let _ = stream.read_to_end(&mut bytes);
+            bytes
+        };
+        if is_fetch && let Some(stop) = self.stop_at.take() {
+            stop.recv_timeout(LIMIT).expect("somebody comes");
+            self.is_stopping = true;
+            run.stop(Signal::TERM);
+        }
+        let (mut stdout, stderr) = std::thread::scope(|scope| {
+            let stderr = scope.spawn(|| stderr.map_or(Vec::new(), |mut stream| read(&mut stream)));
+            let stdout = stdout.map_or(Vec::new(), |mut stream| read(&mut stream));
+            (stdout, stderr.join().unwrap_or_default())
+        });
+        self.write(&stderr);
+        let report = run.wait()?;
+        let limit = capture.unwrap_or_else(|| {
+            self.write(&stdout);
+            0
+        });
+        let cut = capture.is_some() && stdout.len() > limit;
+        stdout.truncate(limit);
+        Ok(Ran {
+            report: Some(Box::new(report)),
+            stdout,
+            cut,
+        })
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.is_stopping
+    }
+}

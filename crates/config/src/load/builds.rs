@@ -1,0 +1,120 @@
+//! What the build server needs of a configuration.
+
+use std::rc::Rc;
+
+use super::{Loader, with};
+use crate::build::{self, BuildServer};
+use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::host::{Files, Host};
+use crate::ini::document::Document;
+use crate::job::{self, Job};
+use crate::keys;
+use crate::lint;
+use crate::read::Context;
+use crate::server::supervisord;
+use crate::source::Sources;
+
+/// `[build]` and the jobs of a configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Builds {
+    /// `[build]`, if there is one.
+    pub server: Option<BuildServer>,
+    /// `[job:x]`, in the order of the file.
+    pub jobs: Vec<Job>,
+}
+
+/// What came of reading it.
+#[derive(Debug, Clone)]
+pub struct LoadedBuilds {
+    /// The files.
+    pub sources: Sources,
+    /// Everything that was found in these sections, by place.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What they say, unless there are errors.
+    pub builds: Option<Builds>,
+}
+
+/// Reads what the build server needs of the configuration at `path`, and what that includes. Of `[supervisord]` only
+/// the environment counts, and it need not be there; what is wrong with programs is not looked at.
+#[must_use]
+pub fn load_builds(path: &str, host: &Host, files: &dyn Files) -> LoadedBuilds {
+    let mut loader = Loader::new(host, files);
+    let builds = loader.builds(path);
+    let builds = builds.filter(|_| loader.found.errors() == 0);
+    LoadedBuilds {
+        sources: loader.sources,
+        diagnostics: loader.found.sorted(),
+        builds,
+    }
+}
+
+impl Loader<'_> {
+    fn builds(&mut self, path: &str) -> Option<Builds> {
+        let (_, here) = self.all(path)?;
+        let document = std::mem::take(&mut self.document);
+        lint::of_builds(&document, &self.sources, &mut self.found);
+        let mut context = Context {
+            document: &document,
+            host: self.host,
+            files: self.files,
+            here: &here,
+            environment: Rc::new(self.host.environment.clone()),
+        };
+        if let Some(section) = document.section(keys::SUPERVISORD.word) {
+            let mut unheard = Diagnostics::default();
+            let main = supervisord(&context, section, &mut unheard);
+            context.environment = Rc::new(with(&self.host.environment, &main.environment));
+        }
+        Some(Builds {
+            server: server(&context, &mut self.found),
+            jobs: jobs(&context, &self.sources, &mut self.found),
+        })
+    }
+}
+
+/// Whether a file says anything of builds.
+pub(super) fn are_in(document: &Document) -> bool {
+    let words = [keys::BUILD.word, keys::JOB.word];
+    document
+        .sections()
+        .iter()
+        .any(|section| keys::kind_of(&section.name).is_some_and(|kind| words.contains(&kind.word)))
+}
+
+/// Reads `[build]`, if there is one.
+pub(super) fn server(context: &Context<'_>, found: &mut Diagnostics) -> Option<BuildServer> {
+    let section = context.document.section(keys::BUILD.word)?;
+    Some(build::read(context, section, found))
+}
+
+/// Reads every `[job:x]`.
+pub(super) fn jobs(context: &Context<'_>, sources: &Sources, found: &mut Diagnostics) -> Vec<Job> {
+    let mut jobs: Vec<Job> = Vec::new();
+    for section in context.document.sections() {
+        if keys::kind_of(&section.name).is_none_or(|kind| kind.word != keys::JOB.word) {
+            continue;
+        }
+        let job = job::read(context, section, sources, found);
+        let clash = jobs
+            .iter()
+            .find(|other| is_inside(&job.name, &other.name) || is_inside(&other.name, &job.name));
+        if let Some(other) = clash {
+            found.error(
+                section.span,
+                format!(
+                    "`{}` and `{}` cannot both be jobs: one of them is in the other",
+                    other.name, job.name
+                ),
+                Some("give one of them another name".into()),
+            );
+        }
+        jobs.push(job);
+    }
+    jobs
+}
+
+/// Whether a name begins with another one as its folder.
+fn is_inside(name: &str, folder: &str) -> bool {
+    name.strip_prefix(folder)
+        .is_some_and(|rest| rest.starts_with('/'))
+}
