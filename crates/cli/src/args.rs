@@ -1,5 +1,6 @@
 //! The command line: every verb, option, default and text of help.
 
+mod build;
 mod check;
 #[cfg(feature = "etcd")]
 mod cluster;
@@ -20,6 +21,10 @@ use clap::{
 };
 use ward_model::exit_code;
 
+pub(crate) use build::{
+    At, BuildArgs, BuildVerb, ListArgs, LocalArgs, LogArgs, QueueArgs, RoleArg, SecretDeed,
+    ServeArgs, ShowArgs, StartArgs, StopBuildArgs, TokenDeed, UserDeed, Whose,
+};
 pub(crate) use check::CheckArgs;
 #[cfg(feature = "etcd")]
 pub(crate) use cluster::ClusterArgs;
@@ -102,6 +107,7 @@ pub(crate) enum Verb {
     Locks(Box<LocksArgs>),
     Up(UpArgs),
     Ctl(CtlArgs),
+    Build(Box<BuildArgs>),
     Check(CheckArgs),
     Doctor(DoctorArgs),
     Man(ManArgs),
@@ -112,7 +118,7 @@ pub(crate) enum Verb {
 impl Verb {
     fn describe(command: Command) -> Command {
         type Described = (&'static str, &'static str, fn(Command) -> Command);
-        let verbs: [Described; 18] = [
+        let verbs: [Described; 19] = [
             (
                 "run",
                 "Run a command, with everything that it starts, in custody",
@@ -175,6 +181,11 @@ impl Verb {
                 ctl::describe,
             ),
             (
+                "build",
+                "Build jobs: the server, and what people ask it",
+                BuildArgs::augment_args,
+            ),
+            (
                 "check",
                 "Tell everything that is wrong with a supervisord.conf, and what it says",
                 CheckArgs::augment_args,
@@ -223,6 +234,7 @@ impl FromArgMatches for Verb {
             "locks" => Self::Locks(Box::new(LocksArgs::from_arg_matches(matches)?)),
             "up" => Self::Up(UpArgs::from_arg_matches(matches)?),
             "ctl" => Self::Ctl(CtlArgs::from_arg_matches(matches)?),
+            "build" => Self::Build(Box::new(BuildArgs::from_arg_matches(matches)?)),
             "check" => Self::Check(CheckArgs::from_arg_matches(matches)?),
             "doctor" => Self::Doctor(DoctorArgs::from_arg_matches(matches)?),
             "man" => Self::Man(ManArgs::from_arg_matches(matches)?),

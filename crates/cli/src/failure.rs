@@ -54,6 +54,14 @@ impl Failure {
         Self { code, ..self }
     }
 
+    /// The same, with what to do about it.
+    pub(crate) fn with_hint(self, hint: &str) -> Self {
+        Self {
+            hint: Some(hint.to_owned()),
+            ..self
+        }
+    }
+
     /// What it says.
     pub(crate) fn text(&self) -> &str {
         &self.text

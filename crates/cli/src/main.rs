@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod compat;
 mod failure;
+mod hidden;
 
 use std::process::ExitCode;
 
@@ -18,7 +19,12 @@ static ALLOCATOR: Arena = Arena;
 fn main() -> ExitCode {
     arena::populate();
     code::allow_rest();
-    // What this process is for may have been settled by who started it.
+    // What this process is for may have been settled by who started it: a guardian below a runner is
+    // told both.
+    ward_engine::embed::guardian_entry();
+    if let Some(code) = ward_build::runner::by_role() {
+        return code;
+    }
     if let Some(code) = ward_supervise::keeper::by_role() {
         return code;
     }

@@ -49,6 +49,50 @@ fn a_sound_file_is_summed_up() -> Result {
     Ok(())
 }
 
+const JOBS: &str = "[build]\n[job:lib]\nscript =\n  make %s ; true\nparameters =\n  KEY ! hidden\ntoken = hidden\ntimeout = 5m\n";
+
+#[test]
+fn jobs_are_shown_without_their_secrets() -> Result {
+    let text = format!("{FINE}{JOBS}");
+    let place = directory(&[("s.conf", &text)])?;
+    let Told(code, out, _) = check(place.path(), &["-c", "s.conf", "--show"])?;
+    ensure!(code == Some(0), "{out}");
+    for part in [
+        "job lib\n",
+        "  steps.1.script = make %s ; true\\n\n",
+        "  token = (secret)\n",
+        "  timeout = 300 s\n",
+        "0 servers, 1 job; nothing is wrong\n",
+    ] {
+        ensure!(out.contains(part), "{part} is not in\n{out}");
+    }
+    let Told(_, json, _) = check(place.path(), &["-c", "s.conf", "--show", "--json"])?;
+    let told: Value = serde_json::from_str(&json)?;
+    ensure!(
+        told["jobs"] == 1 && told["configuration"]["jobs"][0]["name"] == "lib",
+        "{json}"
+    );
+    ensure!(
+        !out.contains("hidden") && !json.contains("hidden"),
+        "{out}{json}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_mistake_in_a_job_is_an_error() -> Result {
+    let text = format!("{FINE}{}", JOBS.replace("5m", "soon"));
+    let place = directory(&[("s.conf", &text)])?;
+    let Told(code, out, _) = check(place.path(), &["-c", "s.conf"])?;
+    ensure!(code == Some(2), "{code:?}");
+    ensure!(
+        out.contains("error: timeout: `soon` is not a time"),
+        "{out}"
+    );
+    ensure!(out.ends_with("its jobs cannot be used; 1 error\n"), "{out}");
+    Ok(())
+}
+
 #[test]
 fn without_a_name_it_is_searched_for() -> Result {
     let place = directory(&[("supervisord.conf", FINE)])?;

@@ -37,6 +37,17 @@ pub struct Head {
     pub framing: Framing,
     /// Whether another request may follow on the connection.
     pub is_kept: bool,
+    /// Every field: its name in lower case, and its value.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Head {
+    /// The value of the first field of this name, which is in lower case.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let found = self.fields.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
 }
 
 /// Reads a head; `None` while it is not complete. The number is its length, bytes.
@@ -78,6 +89,14 @@ pub fn head(bytes: &[u8]) -> Result<Option<(Head, usize)>, NotHttp> {
         reason: response.reason.unwrap_or_default().to_owned(),
         framing,
         is_kept: !asked_to_close && framing != Framing::UntilClose,
+        fields: response
+            .headers
+            .iter()
+            .map(|field| {
+                let value = String::from_utf8_lossy(field.value).trim().to_owned();
+                (field.name.to_ascii_lowercase(), value)
+            })
+            .collect(),
     };
     Ok(Some((head, length)))
 }
@@ -251,6 +270,7 @@ mod tests {
         let told = |text: &str| -> anyhow::Result<_> {
             let (head, length) = head(text.as_bytes())?.ok_or(anyhow::anyhow!("partial"))?;
             assert_eq!(length, text.len());
+            assert_eq!(head.field("absent"), None);
             Ok((head.status, head.framing, head.is_kept))
         };
         for (text, expected) in [
@@ -270,6 +290,9 @@ mod tests {
         ] {
             assert_eq!(told(text)?, expected, "{text}");
         }
+        let (told_of, _) = head(b"HTTP/1.1 201 Created\r\nLocation:  /Q/7/ \r\n\r\n")?
+            .ok_or(anyhow::anyhow!("partial"))?;
+        assert_eq!(told_of.field("location"), Some("/Q/7/"));
         assert_eq!(head(b"HTTP/1.1 200 OK\r\nA: ")?, None);
         assert!(head(b"SSH-2.0-x\r\n").is_err());
         assert!(head(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n").is_err());

@@ -4,11 +4,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod builds;
 pub mod client;
 pub mod host;
 pub mod http;
+mod jenkins;
 pub mod listen;
 mod page;
 mod rpc;
+mod site;
 mod watch;
 pub mod xmlrpc;

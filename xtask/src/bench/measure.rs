@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::results::{Machine, Results};
 use super::setup::{Setup, busy_share};
-use super::{Plan, What, latency, lock, memory, relay, spawn, stop, supervise};
+use super::{Plan, What, build, latency, lock, memory, relay, spawn, stop, supervise};
 
 pub(super) fn measure(plan: &Plan) -> Result<()> {
     let mut setup = Setup::of(plan)?;
@@ -17,6 +17,7 @@ pub(super) fn measure(plan: &Plan) -> Result<()> {
         What::Spawn => measure_spawn(&mut setup)?,
         What::Lock => measure_lock(&mut setup)?,
         What::Supervise => measure_supervise(&mut setup, &plan.wanted)?,
+        What::Build => measure_build(&mut setup)?,
     };
     setup.progress("");
     println!("{}", results.text());
@@ -85,6 +86,17 @@ fn measure_supervise(setup: &mut Setup, wanted: &supervise::Wanted) -> Result<Re
         supervised: found.sides,
         goals: found.goals,
         missing: found.missing,
+        ..Results::of(machine)
+    })
+}
+
+fn measure_build(setup: &mut Setup) -> Result<Results> {
+    setup.wait_for_calm();
+    let machine = machine(setup.rounds)?;
+    let found = build::measure(setup).context("builds")?;
+    Ok(Results {
+        built: found.rows,
+        goals: found.goals,
         ..Results::of(machine)
     })
 }

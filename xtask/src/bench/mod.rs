@@ -3,6 +3,7 @@
 //! Everything is measured in one run, in rounds, each round in another order; what counts is
 //! a ratio within a round, never a figure alone.
 
+mod build;
 mod control;
 mod custody;
 mod latency;
@@ -42,6 +43,8 @@ pub(crate) enum Verb {
         #[command(flatten)]
         wanted: supervise::Wanted,
     },
+    /// Measure `ward build serve`: from a request to a recorded result, many at once, pages and memory
+    Build(Effort),
     /// Keep the measuring process and end everything below it (started by `run`)
     #[command(hide = true)]
     Keep(Plan),
@@ -71,6 +74,7 @@ enum What {
     Spawn,
     Lock,
     Supervise,
+    Build,
 }
 
 /// What one of our processes tells the next.
@@ -112,6 +116,7 @@ impl Plan {
             What::Spawn => "spawn",
             What::Lock => "lock",
             What::Supervise => "supervise",
+            What::Build => "build",
         };
         pair("--what", Some(what.into()));
         pair("--rounds", self.effort.rounds.map(|n| n.to_string().into()));
@@ -134,6 +139,7 @@ pub(crate) fn main(verb: Verb) -> Result<()> {
         Verb::Spawn(effort) => begin(What::Spawn, effort, supervise::Wanted::ALL),
         Verb::Lock(effort) => begin(What::Lock, effort, supervise::Wanted::ALL),
         Verb::Supervise { effort, wanted } => begin(What::Supervise, effort, wanted),
+        Verb::Build(effort) => begin(What::Build, effort, supervise::Wanted::ALL),
         Verb::Keep(plan) => custody::keep(plan),
         Verb::Measure(plan) => measure::measure(&plan),
     }
@@ -146,7 +152,7 @@ fn begin(what: What, effort: Effort, wanted: supervise::Wanted) -> Result<()> {
     // Where locks are called in process, the load is the lock's, and where logs are pumped, the
     // supervisor's: nothing of ours uses the product.
     let (load, of) = match what {
-        What::Run | What::Spawn => ("bench-load", ["--package", "xtask", "--bin"]),
+        What::Run | What::Spawn | What::Build => ("bench-load", ["--package", "xtask", "--bin"]),
         What::Lock => ("lock-load", ["--package", "ward-lock", "--example"]),
         What::Supervise => ("log-pump", ["--package", "ward-supervise", "--example"]),
     };

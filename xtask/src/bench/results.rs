@@ -27,6 +27,8 @@ pub(super) struct Results {
     pub(super) memory: Vec<Memory>,
     /// Supervisors with their programs.
     pub(super) supervised: Vec<Side>,
+    /// Of a build server.
+    pub(super) built: Vec<Built>,
     pub(super) goals: Vec<Goal>,
     /// What could not be measured here, and why.
     pub(super) missing: Vec<String>,
@@ -128,6 +130,14 @@ pub(super) struct Memory {
     pub(super) proportional_kib: f64,
 }
 
+/// A figure of a build server.
+#[derive(Serialize)]
+pub(super) struct Built {
+    pub(super) what: String,
+    pub(super) unit: &'static str,
+    pub(super) figures: Summary,
+}
+
 /// Something to reach.
 #[derive(Clone, Serialize)]
 pub(super) struct Goal {
@@ -227,6 +237,7 @@ impl Results {
             stop: Vec::new(),
             memory: Vec::new(),
             supervised: Vec::new(),
+            built: Vec::new(),
             goals: Vec::new(),
             missing: Vec::new(),
         }
@@ -274,11 +285,25 @@ impl Results {
         parts.extend(self.stop_table());
         parts.extend(self.memory_table());
         parts.extend(self.supervised.iter().map(side_table));
+        parts.extend(self.built_table());
         parts.push(self.goal_table());
         if !self.missing.is_empty() {
             parts.push(format!("NOT MEASURED\n  {}", self.missing.join("\n  ")));
         }
         parts.join("\n\n")
+    }
+
+    fn built_table(&self) -> Option<String> {
+        let mut table = Table::new("BUILDS", &["figure", "p10", "p50", "p90"]);
+        for row in &self.built {
+            table.row(vec![
+                format!("{}, {}", row.what, row.unit),
+                figure(Some(row.figures.p10)),
+                figure(Some(row.figures.p50)),
+                figure(Some(row.figures.p90)),
+            ]);
+        }
+        (!self.built.is_empty()).then(|| table.text())
     }
 
     fn relay_table(&self) -> Option<String> {

@@ -59,7 +59,7 @@ impl Setup {
         };
         let default = match plan.what {
             _ if plan.effort.quick => QUICK_ROUNDS,
-            What::Supervise => ROUNDS_OF_SUPERVISORS,
+            What::Supervise | What::Build => ROUNDS_OF_SUPERVISORS,
             What::Run | What::Spawn | What::Lock => ROUNDS,
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use ward_config::Origins;
 use ward_config::diagnostics::{Diagnostic, Palette, Severity};
 use ward_config::host::Host;
+use ward_config::job::{Job, ParameterKind};
 use ward_config::load::{Configuration, Loaded, load};
 use ward_config::source::{Sources, Span};
 use ward_model::exit_code;
@@ -42,7 +43,11 @@ pub(crate) fn run(arguments: &CheckArgs) -> Result<ExitCode, Failure> {
 }
 
 fn is_fine(loaded: &Loaded, strict: bool) -> bool {
-    loaded.configuration.is_some() && (!strict || loaded.diagnostics.is_empty())
+    let has_error = loaded
+        .diagnostics
+        .iter()
+        .any(|found| found.severity == Severity::Error);
+    loaded.configuration.is_some() && !has_error && (!strict || loaded.diagnostics.is_empty())
 }
 
 /// The first configuration in the places where the original looks, in its order.
@@ -79,6 +84,10 @@ fn as_text(path: &str, loaded: &Loaded, arguments: &CheckArgs) -> Result<String,
     }
     let told = counted(&loaded.diagnostics);
     let says = match &loaded.configuration {
+        // Programs run all the same.
+        Some(configuration) if !is_fine(loaded, false) => {
+            format!("{}; its jobs cannot be used", summary(configuration))
+        }
         Some(configuration) => summary(configuration),
         None => "it cannot be used".to_owned(),
     };
@@ -108,7 +117,7 @@ fn counted(diagnostics: &[Diagnostic]) -> String {
 }
 
 fn summary(configuration: &Configuration) -> String {
-    [
+    let mut parts = vec![
         number(configuration.programs(), "program"),
         match configuration.processes() {
             1 => "1 process".to_owned(),
@@ -116,8 +125,11 @@ fn summary(configuration: &Configuration) -> String {
         },
         number(configuration.groups.len(), "group"),
         number(configuration.servers.len(), "server"),
-    ]
-    .join(", ")
+    ];
+    if configuration.build.is_some() || !configuration.jobs.is_empty() {
+        parts.push(number(configuration.jobs.len(), "job"));
+    }
+    parts.join(", ")
 }
 
 fn number(count: usize, what: &str) -> String {
@@ -148,6 +160,7 @@ fn as_json(loaded: &Loaded, arguments: &CheckArgs) -> Result<String, Failure> {
         told["processes"] = json!(configuration.processes());
         told["groups"] = json!(configuration.groups.len());
         told["servers"] = json!(configuration.servers.len());
+        told["jobs"] = json!(configuration.jobs.len());
         if arguments.show {
             told["configuration"] = traced(configuration, sources)?;
         }
@@ -186,6 +199,9 @@ fn traced(configuration: &Configuration, sources: &Sources) -> Result<Value, Fai
     }
     if let Some(client) = &configuration.supervisorctl {
         value["supervisorctl"] = with_places(client, &client.origins, sources)?;
+    }
+    for (index, job) in configuration.jobs.iter().enumerate() {
+        value["jobs"][index] = to_json(&without_secrets(job))?;
     }
     for (g, group) in configuration.groups.iter().enumerate() {
         for (p, process) in group.processes.iter().enumerate() {
@@ -240,7 +256,74 @@ fn shown(configuration: &Configuration, sources: &Sources) -> Result<String, Fai
             );
         }
     }
+    if let Some(build) = &configuration.build {
+        values("build", &to_json(build)?, &mut text);
+    }
+    for job in &configuration.jobs {
+        let title = format!("job {}", job.name);
+        values(&title, &to_json(&without_secrets(job))?, &mut text);
+    }
     Ok(text)
+}
+
+/// A job as anybody may see it.
+fn without_secrets(job: &Job) -> Job {
+    const SECRET: &str = "(secret)";
+    let mut job = job.clone();
+    if let Some(token) = &mut job.token {
+        SECRET.clone_into(token);
+    }
+    for parameter in &mut job.parameters {
+        if let ParameterKind::Password { default } = &mut parameter.kind
+            && !default.is_empty()
+        {
+            SECRET.clone_into(default);
+        }
+    }
+    job
+}
+
+/// A paragraph of what is said of something, and of what holds for it without a word.
+fn values(title: &str, value: &Value, text: &mut String) {
+    text.push_str(&format!("{}\n", printable(title)));
+    let mut lines = Vec::new();
+    every("", value, &mut lines);
+    for (key, value) in lines {
+        text.push_str(&format!("  {key} = {value}\n"));
+    }
+    text.push('\n');
+}
+
+/// Every value that is there, by its path.
+fn every(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
+    let below = |key: &str| match path {
+        "" => key.to_owned(),
+        path => format!("{path}.{key}"),
+    };
+    match value {
+        Value::Null => {}
+        Value::Object(map) => {
+            // A time, as it is kept.
+            let part = |key: &str| map.get(key).and_then(Value::as_f64);
+            if let (Some(seconds), Some(nanoseconds)) = (part("secs"), part("nanos")) {
+                let whole = seconds + nanoseconds / 1e9;
+                lines.push((path.to_owned(), format!("{whole} s")));
+                return;
+            }
+            for (key, value) in map {
+                every(&below(key), value, lines);
+            }
+        }
+        Value::Array(parts) if parts.iter().any(Value::is_object) => {
+            for (index, value) in parts.iter().enumerate() {
+                every(&below(&(index + 1).to_string()), value, lines);
+            }
+        }
+        Value::Array(parts) if parts.is_empty() => {}
+        Value::Array(_) | Value::String(_) | Value::Number(_) | Value::Bool(_) => {
+            lines.push((path.to_owned(), plain(value)));
+        }
+    }
 }
 
 fn paragraph(

@@ -45,18 +45,26 @@ fn cli() -> Result<String, Failure> {
     command.build();
     let mut text = String::from("# Command line\n\nGenerated from the code.\n");
     for verb in command.get_subcommands_mut() {
-        if verb.is_hide_set() {
-            continue;
-        }
-        let help = verb.render_long_help().to_string();
-        let help: Vec<&str> = help.lines().map(str::trim_end).collect();
-        text.push_str(&format!(
-            "\n## ward {}\n\n```text\n{}\n```\n",
-            verb.get_name(),
-            help.join("\n").trim_end()
-        ));
+        push_verb(&mut text, "ward", verb);
     }
     Ok(text)
+}
+
+/// The help of a verb, and of the verbs below it.
+fn push_verb(text: &mut String, above: &str, verb: &mut clap::Command) {
+    if verb.is_hide_set() {
+        return;
+    }
+    let name = format!("{above} {}", verb.get_name());
+    let help = verb.render_long_help().to_string();
+    let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+    text.push_str(&format!(
+        "\n## {name}\n\n```text\n{}\n```\n",
+        help.join("\n").trim_end()
+    ));
+    for below in verb.get_subcommands_mut() {
+        push_verb(text, &name, below);
+    }
 }
 
 fn config() -> Result<String, Failure> {

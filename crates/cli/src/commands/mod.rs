@@ -1,5 +1,6 @@
 //! A file per verb.
 
+mod build;
 mod check;
 #[cfg(feature = "etcd")]
 mod cluster;
@@ -49,6 +50,7 @@ pub(crate) fn run(arguments: Ward) -> Result<ExitCode, Failure> {
         Verb::Lock(arguments) => lock::run(*arguments),
         Verb::Locks(arguments) => locks::run(&arguments),
         Verb::Up(arguments) => Ok(up("ward".as_ref(), "ward up", &arguments.arguments)),
+        Verb::Build(arguments) => build::run(*arguments),
         Verb::Ctl(arguments) => Ok(ctl("ward".as_ref(), "ward ctl", &arguments.arguments)),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),

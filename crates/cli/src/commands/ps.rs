@@ -402,7 +402,7 @@ fn indented(members: &[Member]) -> Vec<(&Member, usize)> {
 }
 
 /// How wide a line may be; anything, where no terminal shows it.
-fn terminal_width() -> usize {
+pub(super) fn terminal_width() -> usize {
     let stdout = std::io::stdout();
     if !stdout.is_terminal() {
         return usize::MAX;
@@ -413,7 +413,7 @@ fn terminal_width() -> usize {
     }
 }
 
-fn cut(line: &str, columns: usize) -> String {
+pub(super) fn cut(line: &str, columns: usize) -> String {
     // Bytes in a command line are not ours to send to a terminal as they are.
     let line: String = line
         .chars()
@@ -440,7 +440,7 @@ fn bytes(count: u64) -> String {
 }
 
 /// Seconds in the two largest units that they reach.
-fn span(seconds: f64) -> String {
+pub(super) fn span(seconds: f64) -> String {
     let whole = seconds as u64;
     let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);
     match (days, whole / 3600, whole / 60) {

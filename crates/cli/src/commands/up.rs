@@ -88,6 +88,7 @@ fn begin(called: &OsStr, program: &str, words: &[OsString]) -> Result<ExitCode, 
     match custody {
         None => {
             warn_of_search(program, &options);
+            warn_of_builds(program, &read.loaded);
             become_keeper(&read)
         }
         Some(custody) => Ok(serve(read, custody, environment, &host, program)),
@@ -202,6 +203,21 @@ fn warn_of_search(program: &str, options: &Options) {
     }
 }
 
+/// What is wrong with the build server or a job keeps no program from running, and the build server from
+/// being started.
+fn warn_of_builds(program: &str, loaded: &Loaded) {
+    if let Some(why) = not_built(loaded) {
+        // Where nobody can be told, the log still says it.
+        let _ = writeln!(io::stderr(), "{program}: {why}");
+    }
+}
+
+/// Why there is no build server in a configuration that can be used, if something is wrong with it.
+fn not_built(loaded: &Loaded) -> Option<String> {
+    let why = daemon::first_mistake(loaded);
+    (!why.is_empty()).then(|| format!("the build server is not started: {why}"))
+}
+
 /// In the user's process: what has to be done while it still is the user's.
 fn become_keeper(read: &Read) -> Result<ExitCode, Refusal> {
     let supervisord = &read.configuration.supervisord;
@@ -272,6 +288,7 @@ fn work(
         .iter()
         .map(|pattern| format!("No file matches via include \"{pattern}\""))
         .collect();
+    let not_built = not_built(&loaded);
     let included: Vec<String> = configuration.files.iter().skip(1).cloned().collect();
     let has_interface = configuration
         .interfaces
@@ -303,6 +320,9 @@ fn work(
         say_identity(&supervisor, &supervisord);
         for text in unmatched {
             supervisor.log(LogLevel::Warn, &text);
+        }
+        if let Some(text) = not_built {
+            supervisor.log(LogLevel::Critical, &text);
         }
         for file in included {
             let text = format!("Included extra file \"{file}\" during parsing");

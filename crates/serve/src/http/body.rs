@@ -21,6 +21,8 @@ pub(crate) struct Body {
 enum Content {
     Whole(Option<Bytes>),
     Pieces(Receiver<Bytes>),
+    /// With the bytes that are still to come. It ends: its reader is waited for as for any other.
+    Sized(Receiver<Bytes>, u64),
 }
 
 impl Body {
@@ -38,10 +40,20 @@ impl Body {
         }
     }
 
+    /// Pieces of which it is known how many bytes they are together.
+    pub(crate) fn sized(pieces: Receiver<Bytes>, length: u64) -> Self {
+        Self {
+            content: Content::Sized(pieces, length),
+            meter: None,
+        }
+    }
+
     /// Notes in a connection's meter how far its answer is.
     pub(crate) fn metered(mut self, meter: &Rc<Meter>) -> Self {
-        if matches!(self.content, Content::Pieces(_)) {
-            meter.enter(Phase::Following);
+        match self.content {
+            Content::Whole(_) => {}
+            Content::Pieces(_) => meter.enter(Phase::Following),
+            Content::Sized(..) => meter.enter(Phase::Writing),
         }
         self.meter = Some(Rc::clone(meter));
         self
@@ -63,6 +75,12 @@ impl HttpBody for Body {
             Content::Pieces(pieces) => pieces
                 .poll_recv(context)
                 .map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
+            Content::Sized(pieces, left) => pieces.poll_recv(context).map(|piece| {
+                piece.map(|piece| {
+                    *left = left.saturating_sub(piece.len() as u64);
+                    Ok(Frame::data(piece))
+                })
+            }),
         }
     }
 
@@ -70,6 +88,7 @@ impl HttpBody for Body {
         match &self.content {
             Content::Whole(content) => content.as_ref().is_none_or(Bytes::is_empty),
             Content::Pieces(_) => false,
+            Content::Sized(_, left) => *left == 0,
         }
     }
 
@@ -79,6 +98,7 @@ impl HttpBody for Body {
                 SizeHint::with_exact(content.as_ref().map_or(0, |content| content.len() as u64))
             }
             Content::Pieces(_) => SizeHint::default(),
+            Content::Sized(_, left) => SizeHint::with_exact(*left),
         }
     }
 }

@@ -50,8 +50,11 @@ fn digit(byte: u8) -> Option<u8> {
         .and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// What a form or the part of a URL after `?` says, in order; at most 64 fields.
-#[derive(Debug, Default)]
+/// Fields of a form that are read.
+const MAX_FIELDS: usize = 1000;
+
+/// What a form or the part of a URL after `?` says, in order; at most 1,000 fields.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
@@ -60,13 +63,26 @@ impl Form {
         let fields = text
             .split(|byte| *byte == b'&')
             .filter(|field| !field.is_empty())
-            .take(64)
+            .take(MAX_FIELDS)
             .map(|field| {
                 let mut parts = field.splitn(2, |byte| *byte == b'=');
                 let name = parts.next().unwrap_or_default();
                 (part(name), part(parts.next().unwrap_or_default()))
             });
         Self(fields.collect())
+    }
+
+    /// Of fields that were taken apart elsewhere.
+    pub(crate) fn of(mut fields: Vec<(String, String)>) -> Self {
+        fields.truncate(MAX_FIELDS);
+        Self(fields)
+    }
+
+    /// All fields: names and values.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The first one called so.

@@ -1,7 +1,7 @@
 //! What an answer of HTTP looks like here.
 
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HeaderName, HeaderValue, PRAGMA, SERVER,
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPIRES, HeaderName, HeaderValue, PRAGMA, SERVER,
 };
 use hyper::{Response, StatusCode};
 
@@ -71,5 +71,13 @@ pub(crate) fn error(status: StatusCode) -> Reply {
     );
     let mut reply = of_type("text/html", Body::whole(page));
     *reply.status_mut() = status;
+    reply
+}
+
+/// An answer after which nothing more is heard.
+pub(crate) fn closing(mut reply: Reply) -> Reply {
+    reply
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
     reply
 }

@@ -2,26 +2,27 @@
 
 use std::rc::Rc;
 
-use http_body_util::{BodyExt, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, LAST_MODIFIED, TRANSFER_ENCODING,
-    WWW_AUTHENTICATE,
+    CONTENT_LENGTH, HeaderName, HeaderValue, LAST_MODIFIED, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use ward_engine::chain;
 use ward_supervise::api::Stream;
 
 use super::authentication::{Credentials, Verdict};
 use super::body::Body;
+use super::desk::{Desk, pass_over};
+use super::doors::{Answering, Rooms};
 use super::follow::Followed;
 use super::origin::is_foreign;
 use super::percent::{Form, decode};
-use super::reply::{self, Reply};
-use super::settings::{Limits, Weight};
+use super::reply::{self, Reply, closing};
+use super::settings::Weight;
 use super::site::Site;
+use super::stream::Visitor;
 use crate::xmlrpc::{ParseError, parse_call, write_response};
 use crate::{page, rpc};
 
@@ -29,33 +30,20 @@ use crate::{page, rpc};
 pub(crate) struct Counter {
     pub(crate) site: Rc<Site>,
     pub(crate) credentials: Option<Credentials>,
-    /// Room for large bodies, in KiB.
-    pub(crate) large: Semaphore,
-}
-
-/// Reads what a client whom nobody listens to has to say, as long as it is short.
-async fn pass_over(mut body: Incoming) {
-    let mut seen = 0;
-    while seen < Limits::SMALL {
-        match body.frame().await {
-            Some(Ok(frame)) => seen += frame.data_ref().map_or(1, Bytes::len).max(1),
-            Some(Err(_)) | None => return,
-        }
-    }
+    desk: Desk,
 }
 
 impl Counter {
     pub(crate) fn new(site: &Rc<Site>, credentials: Option<Credentials>) -> Self {
-        let large = site.settings.limits.large_bytes / 1024;
         Self {
             site: Rc::clone(site),
             credentials,
-            large: Semaphore::new(large.min(Semaphore::MAX_PERMITS)),
+            desk: Desk::new(&site.settings.limits),
         }
     }
 
     /// Answers a request.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Reply {
+    async fn answered(&self, request: Request<Incoming>) -> Reply {
         let (head, body) = request.into_parts();
         if let Some(credentials) = &self.credentials {
             match credentials.judge(head.headers.get(hyper::header::AUTHORIZATION)) {
@@ -128,7 +116,7 @@ impl Counter {
         if method != Method::GET {
             return reply::error(StatusCode::BAD_REQUEST);
         }
-        let followed = log.and_then(|log| Followed::open(log, &self.site.watches).ok());
+        let followed = log.and_then(|log| Followed::open(log, &self.site.ground.watches).ok());
         let Some(followed) = followed else {
             return reply::error(StatusCode::NOT_FOUND);
         };
@@ -173,7 +161,6 @@ impl Counter {
 
     /// Takes the body of a request that changes something.
     async fn receive(&self, head: &Parts, body: Incoming) -> Result<Bytes, Reply> {
-        let limits = &self.site.settings.limits;
         if is_foreign(&head.headers) {
             self.site.tell(
                 Weight::Error,
@@ -181,33 +168,19 @@ impl Counter {
             );
             return Err(closing(reply::error(StatusCode::FORBIDDEN)));
         }
-        let length = head.headers.get(CONTENT_LENGTH);
-        let (None, Some(length)) = (head.headers.get(TRANSFER_ENCODING), length) else {
+        if head.headers.contains_key(TRANSFER_ENCODING)
+            || !head.headers.contains_key(CONTENT_LENGTH)
+        {
             return Err(closing(reply::error(StatusCode::LENGTH_REQUIRED)));
-        };
-        let length: Option<usize> = length.to_str().ok().and_then(|length| length.parse().ok());
-        let Some(length) = length.filter(|length| *length <= limits.body_bytes) else {
-            return Err(closing(reply::error(StatusCode::PAYLOAD_TOO_LARGE)));
-        };
-        let whole = async {
-            let _room = match u32::try_from(length / 1024) {
-                Ok(room) if length > Limits::SMALL => Some(self.large.acquire_many(room).await),
-                Ok(_) | Err(_) => None,
-            };
-            Limited::new(body, limits.body_bytes).collect().await
-        };
-        match tokio::time::timeout(limits.body, whole).await {
-            Ok(Ok(whole)) => Ok(whole.to_bytes()),
-            Ok(Err(_)) => Err(closing(reply::error(StatusCode::BAD_REQUEST))),
-            Err(_) => Err(closing(reply::error(StatusCode::REQUEST_TIMEOUT))),
         }
+        let limits = &self.site.settings.limits;
+        let received = self.desk.receive(limits, head, body).await;
+        received.map_err(|refused| closing(reply::error(refused.status())))
     }
 }
 
-/// An answer after which nothing more is heard.
-fn closing(mut reply: Reply) -> Reply {
-    reply
-        .headers_mut()
-        .insert(CONNECTION, HeaderValue::from_static("close"));
-    reply
+impl Rooms for Counter {
+    fn answer(&self, _: Visitor, request: Request<Incoming>) -> Answering<'_> {
+        Box::pin(self.answered(request))
+    }
 }

@@ -1,4 +1,4 @@
-//! What all rooms of the server share.
+//! What all rooms of the supervisor's server share.
 
 use std::rc::Rc;
 
@@ -6,14 +6,18 @@ use data_encoding::HEXLOWER;
 use rustix::rand::{GetRandomFlags, getrandom};
 use ward_supervise::api::Control;
 
+use super::ground::Ground;
 use super::settings::{Settings, Weight};
-use crate::watch::Watches;
+
+/// What is said where nobody can be let in.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nServer: Medusa/1.12\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// One for all listeners of a supervisor.
 pub(crate) struct Site {
     pub(crate) control: Rc<dyn Control>,
     pub(crate) settings: Settings,
-    pub(crate) watches: Rc<Watches>,
+    pub(crate) ground: Rc<Ground>,
     /// What a form of our own pages carries, and nobody else knows.
     pub(crate) token: String,
 }
@@ -25,27 +29,17 @@ impl Site {
         while let Some(rest) = secret.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             filled += getrandom(rest, GetRandomFlags::empty())?;
         }
+        let ground = Ground::new(settings.limits.clone(), Rc::clone(&settings.tell), FULL);
         Ok(Self {
             control,
             settings,
-            watches: Watches::new(),
+            ground: Rc::new(ground),
             token: HEXLOWER.encode(&secret),
         })
     }
 
     /// A line for the log; what came from outside is made printable and short.
     pub(crate) fn tell(&self, weight: Weight, line: &str) {
-        let printable: String = line
-            .chars()
-            .take(400)
-            .map(|character| {
-                if character.is_control() {
-                    '\u{fffd}'
-                } else {
-                    character
-                }
-            })
-            .collect();
-        (self.settings.tell)(weight, &printable);
+        self.ground.tell(weight, line);
     }
 }

@@ -1,6 +1,7 @@
 //! A connection's bytes, counted by its meter.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -20,6 +21,20 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    /// Who is at the other end.
+    pub(crate) fn visitor(&self) -> Visitor {
+        match self {
+            Self::Unix(stream) => Visitor {
+                address: None,
+                uid: stream.peer_cred().ok().map(|peer| peer.uid()),
+            },
+            Self::Tcp(stream) => Visitor {
+                address: stream.peer_addr().ok().map(|peer| peer.ip().to_canonical()),
+                uid: None,
+            },
+        }
+    }
+
     /// Says something if that can be done at once.
     pub(crate) fn try_say(&self, text: &[u8]) {
         // Whether it is heard does not matter to who turns somebody away.
@@ -28,6 +43,15 @@ impl Stream {
             Self::Tcp(stream) => stream.try_write(text),
         };
     }
+}
+
+/// Who came, as far as the connection tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Visitor {
+    /// From where; nothing on a unix socket.
+    pub(crate) address: Option<IpAddr>,
+    /// As which user of this host; nothing on a port.
+    pub(crate) uid: Option<u32>,
 }
 
 /// A connection that tells its meter.

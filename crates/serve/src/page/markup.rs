@@ -1,11 +1,11 @@
 //! Writing HTML: what is ours as it is, everything else escaped.
 
 /// A page that is being written.
-pub(super) struct Markup(String);
+pub(crate) struct Markup(String);
 
 impl Markup {
     /// Up to the begin of its body.
-    pub(super) fn begin(title: &str) -> Self {
+    pub(crate) fn begin(title: &str) -> Self {
         let mut page = Self(String::with_capacity(8 << 10));
         page.raw("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
         page.raw(
@@ -17,19 +17,34 @@ impl Markup {
         page
     }
 
+    /// A part of a page, or another page's.
+    pub(crate) fn fragment() -> Self {
+        Self(String::new())
+    }
+
+    /// What was written so far.
+    pub(crate) fn into_text(self) -> String {
+        self.0
+    }
+
     /// All of it.
-    pub(super) fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         self.raw("</body>\n</html>\n");
         self.0
     }
 
     /// Markup; only ours.
-    pub(super) fn raw(&mut self, markup: &'static str) {
+    pub(crate) fn raw(&mut self, markup: &'static str) {
+        self.0.push_str(markup);
+    }
+
+    /// What another [`Markup`] became.
+    pub(crate) fn append(&mut self, markup: &str) {
         self.0.push_str(markup);
     }
 
     /// Text, also within quotation marks.
-    pub(super) fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         for character in text.chars() {
             match character {
                 '&' => self.0.push_str("&amp;"),
@@ -47,7 +62,7 @@ impl Markup {
     }
 
     /// A part of a URL.
-    pub(super) fn part(&mut self, text: &str) {
+    pub(crate) fn part(&mut self, text: &str) {
         let encoded = crate::http::encode(text);
         self.0.push_str(&encoded);
     }

@@ -13,9 +13,9 @@ use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderValue};
 
 pub(crate) use action::act;
+pub(crate) use markup::Markup;
 
 use crate::http::{Form, Reply, Site, html};
-use markup::Markup;
 
 /// Which page, and what of it.
 pub(crate) struct Asked<'a> {

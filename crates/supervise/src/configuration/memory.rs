@@ -17,6 +17,8 @@ use thiserror::Error;
 use ward_config::host::{Files, Host};
 use ward_config::load::{Loaded, load};
 
+use super::builds;
+
 /// No memory is larger, in bytes: what is, was not written by us.
 const LARGEST: u64 = 256 * 1024 * 1024;
 
@@ -67,7 +69,9 @@ impl Memory {
             current_directory: self.current_directory.clone(),
             ..host.clone()
         };
-        load(&self.path, &host, &Replay(self))
+        let mut loaded = load(&self.path, &host, &Replay(self));
+        builds::add(&mut loaded, &self.path, &host);
+        loaded
     }
 
     /// Writes it, whole or not at all.
@@ -145,7 +149,8 @@ impl<'a> Recorder<'a> {
     /// Reads the configuration at `path`, and says what it was made of.
     #[must_use]
     pub fn load(self, path: &str, host: &Host) -> (Loaded, Memory) {
-        let loaded = load(path, host, &self);
+        let mut loaded = load(path, host, &self);
+        builds::add(&mut loaded, path, host);
         let mut memory = self.memory.into_inner();
         path.clone_into(&mut memory.path);
         memory.current_directory.clone_from(&host.current_directory);

@@ -3,10 +3,12 @@
 //! What its text means is `ward-config`'s; this room knows files and this host, and decides nothing
 //! about programs.
 
+mod builds;
 mod compare;
 mod disk;
 mod memory;
 
+pub use builds::{BUILDS, home_of};
 pub use compare::{compare, is_same};
 pub use disk::{Disk, HostError, this_host};
 pub use memory::{Memory, MemoryError, Recorder, Replay};

@@ -1,11 +1,10 @@
 //! Questions to who sits before the shell.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-
 use super::call::CallError;
+use crate::hidden::Hidden;
 
 /// Bytes of an answer.
 const MAX_ANSWER: u64 = 4 << 10;
@@ -40,27 +39,4 @@ fn line(from: &mut impl io::BufRead) -> Result<String, CallError> {
     }
     let text = String::from_utf8_lossy(&text);
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
-}
-
-/// A terminal that shows nothing that is typed, as long as this lives.
-struct Hidden {
-    terminal: File,
-    before: Termios,
-}
-
-impl Hidden {
-    fn new(terminal: File) -> io::Result<Self> {
-        let before = tcgetattr(&terminal)?;
-        let mut quiet = before.clone();
-        quiet.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(&terminal, OptionalActions::Flush, &quiet)?;
-        Ok(Self { terminal, before })
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        // Nobody could be told.
-        let _ = tcsetattr(&self.terminal, OptionalActions::Flush, &self.before);
-    }
 }

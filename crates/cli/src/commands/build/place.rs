@@ -1,0 +1,137 @@
+//! The configuration of the build server, and the directory where it keeps everything.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use ward_config::build::BuildServer;
+use ward_config::diagnostics::Palette;
+use ward_config::load::{Builds, LoadedBuilds, load_builds};
+use ward_model::exit_code;
+use ward_supervise::configuration::{self, Disk};
+
+use crate::args::Whose;
+use crate::commands::check::host;
+use crate::compat::configuration_file::find_configuration;
+use crate::failure::Failure;
+
+/// What is looked for before the places of `ward ctl`.
+const OURS: &str = "ward.conf";
+/// The server's socket in its directory, for its own user and root.
+pub(super) const SOCKET: &str = "control.sock";
+/// Where secrets are in it.
+pub(super) const SECRETS: &str = "secrets";
+
+/// A configuration that has a `[build]` section.
+pub(super) struct Read {
+    pub(super) path: PathBuf,
+    pub(super) builds: Builds,
+    pub(super) server: BuildServer,
+}
+
+/// The configuration that is meant; `None` if none is named and none is found.
+pub(super) fn found(named: Option<&Path>) -> Option<PathBuf> {
+    if let Some(path) = named {
+        return Some(path.to_owned());
+    }
+    let ours = Path::new(OURS);
+    if ours.exists() {
+        return Some(ours.to_owned());
+    }
+    let called = std::env::args_os().next().unwrap_or_default();
+    find_configuration(&called).ok()
+}
+
+/// Reads the jobs and the server of a configuration; says everything that is wrong with them.
+pub(super) fn load(path: &Path) -> Result<Builds, Failure> {
+    let host = host(false)?;
+    let loaded = load_builds(&path.to_string_lossy(), &host, &Disk);
+    tell(&loaded);
+    let LoadedBuilds { builds, .. } = loaded;
+    builds.ok_or_else(|| {
+        Failure::with_code(
+            format!("{}: it cannot be used", path.display()),
+            Some("`ward check -c FILE` tells all about it"),
+            exit_code::USAGE,
+        )
+    })
+}
+
+fn tell(loaded: &LoadedBuilds) {
+    if loaded.builds.is_some() {
+        return;
+    }
+    let palette = if io::stderr().is_terminal() {
+        Palette::COLOURED
+    } else {
+        Palette::default()
+    };
+    for found in &loaded.diagnostics {
+        // Where nobody can be told, the exit status still says it.
+        let _ = write!(io::stderr(), "{}", found.render(&loaded.sources, palette));
+    }
+}
+
+/// Reads a configuration that must have a server.
+pub(super) fn read(named: Option<&Path>) -> Result<Read, Failure> {
+    let path = found(named).ok_or_else(|| {
+        Failure::usage(
+            "there is no configuration: neither ./ward.conf nor any that `ward ctl` would find",
+            "name one with -c FILE",
+        )
+    })?;
+    let builds = load(&path)?;
+    let Some(server) = builds.server.clone() else {
+        return Err(Failure::usage(
+            format!("{} has no section [build]", path.display()),
+            "add a line [build]; nothing has to follow it",
+        ));
+    };
+    Ok(Read {
+        path,
+        builds,
+        server,
+    })
+}
+
+/// Where a server keeps everything.
+pub(super) fn home_of(server: &BuildServer) -> Result<PathBuf, Failure> {
+    Ok(configuration::home_of(server, &host(false)?)?)
+}
+
+/// The directory of a configuration's server, for commands that change what is in it; it is made.
+/// Refuses to work as another user: the server could not read what would be written.
+pub(super) fn for_changes(whose: &Whose) -> Result<(PathBuf, Read), Failure> {
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+    let read = read(whose.configuration.as_deref())?;
+    let home = home_of(&read.server)?;
+    let failed =
+        |error: io::Error| Failure::ours(&format!("cannot use {}", home.display()), &error);
+    let own = rustix::process::getuid();
+    if read.server.user.is_some() && own.is_root() && !home.exists() {
+        return Err(Failure::with_code(
+            format!("{} is not there yet", home.display()),
+            Some("start the server first: what root would make there its own user could not use"),
+            exit_code::TAKEN,
+        ));
+    }
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&home)
+        .map_err(failed)?;
+    let owner = std::fs::metadata(&home).map_err(failed)?.uid();
+    if owner != own.as_raw() {
+        return Err(Failure::with_code(
+            format!("{} belongs to user {owner}", home.display()),
+            Some("do it as that user: `ward run --user NAME -- ward build …`"),
+            exit_code::TAKEN,
+        ));
+    }
+    Ok((home, read))
+}
+
+/// Where a server's secrets are.
+pub(super) fn secrets_of(server: &BuildServer, home: &Path) -> PathBuf {
+    let named = server.secrets.as_deref().map(PathBuf::from);
+    named.unwrap_or_else(|| home.join(SECRETS))
+}

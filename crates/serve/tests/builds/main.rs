@@ -1,0 +1,13 @@
+//! The build server's front door against a server that is kept in memory: who is let in, what Jenkins'
+//! clients see, what they have done, logs, artifacts, webhooks.
+
+mod acts;
+mod artifacts;
+mod entrance;
+mod exports;
+mod hooks;
+mod hostile;
+mod logs;
+mod pages;
+mod relay;
+mod world;
