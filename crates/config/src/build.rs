@@ -57,6 +57,23 @@ impl Default for BuildServer {
     }
 }
 
+impl BuildServer {
+    /// The server's address with a slash at its end: what is configured, else its first TCP listener as this
+    /// host reaches it. Nothing where it listens on sockets only.
+    #[must_use]
+    pub fn address(&self) -> Option<String> {
+        self.url.clone().or_else(|| {
+            let first = self.listen.iter().find(|one| !one.starts_with("unix:"))?;
+            let (host, port) = first.rsplit_once(':').unwrap_or(("", first));
+            let host = match host {
+                "" | "*" | "0.0.0.0" | "[::]" => "localhost",
+                host => host,
+            };
+            Some(format!("http://{host}:{port}/"))
+        })
+    }
+}
+
 /// How mail leaves.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -71,4 +88,35 @@ pub struct Mail {
     pub smtp_tls: bool,
     /// The program that takes it.
     pub sendmail: Option<String>,
+}
+
+#[cfg(test)]
+mod address_tests {
+    use super::BuildServer;
+
+    #[test]
+    fn builds_know_where_their_server_is() {
+        let at = |listen: &[&str], url: Option<&str>| {
+            let listen = listen.iter().map(|one| (*one).to_owned()).collect();
+            let url = url.map(str::to_owned);
+            let server = BuildServer {
+                listen,
+                url,
+                ..BuildServer::default()
+            };
+            server.address()
+        };
+        let told = |address: Option<String>| address.unwrap_or_default();
+        assert_eq!(
+            told(at(&["127.0.0.1:8080"], None)),
+            "http://127.0.0.1:8080/"
+        );
+        assert_eq!(
+            told(at(&["unix:///s", "*:80"], None)),
+            "http://localhost:80/"
+        );
+        assert_eq!(told(at(&["9000"], None)), "http://localhost:9000/");
+        assert_eq!(at(&["unix:///s"], None), None);
+        assert_eq!(told(at(&["9000"], Some("https://ci/"))), "https://ci/");
+    }
 }

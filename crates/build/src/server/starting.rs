@@ -225,7 +225,7 @@ fn plan(
         workspace: workspace.to_owned(),
         cache: home.cache(),
         secrets: home.secrets().to_owned(),
-        url: build.url.clone(),
+        url: build.address(),
         executor,
         shell: build.shell.clone(),
         environment: environment(build),

@@ -13,8 +13,8 @@ pub struct SiteSettings {
     pub url: Option<String>,
     /// Where the supervisor of this host is, if there is one: `/RPC2` is passed on to it for administrators.
     pub supervisor: Option<Supervisor>,
-    /// What `/git/notifyCommit` wants as `token`; without one, everybody may have repositories looked at,
-    /// which builds nothing that was not pushed.
+    /// What `/git/notifyCommit` wants as `token`; without one, only who may have jobs built anyway may have
+    /// repositories looked at.
     pub notify_token: Option<String>,
     /// Hears what is worth a line in the log; never more than a few hundred characters, all printable.
     pub tell: Tell,

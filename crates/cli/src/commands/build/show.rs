@@ -180,7 +180,11 @@ fn as_text(job: &str, build: &Build) -> String {
         }
         if let Some(revision) = &action.last_built_revision {
             let branch = revision.branch.first();
-            let branch = branch.map_or_else(String::new, |branch| format!(" of {}", branch.name));
+            let branch = branch.map_or_else(String::new, |branch| {
+                // As Jenkins' API names it, and no person does.
+                let name = branch.name.strip_prefix("refs/remotes/");
+                format!(" of {}", name.unwrap_or(&branch.name))
+            });
             row("commit", &plain(&format!("{}{branch}", revision.sha1)));
         }
         for url in &action.remote_urls {
