@@ -203,8 +203,7 @@ fn warn_of_search(program: &str, options: &Options) {
     }
 }
 
-/// What is wrong with the build server or a job keeps no program from running, and the build server from
-/// being started.
+/// What is wrong with a job keeps no program from running, and the build server from starting.
 fn warn_of_builds(program: &str, loaded: &Loaded) {
     if let Some(why) = not_built(loaded) {
         // Where nobody can be told, the log still says it.
@@ -212,10 +211,10 @@ fn warn_of_builds(program: &str, loaded: &Loaded) {
     }
 }
 
-/// Why there is no build server in a configuration that can be used, if something is wrong with it.
+/// Why the build server of a configuration that can be used will not start, if something is wrong with a job.
 fn not_built(loaded: &Loaded) -> Option<String> {
     let why = daemon::first_mistake(loaded);
-    (!why.is_empty()).then(|| format!("the build server is not started: {why}"))
+    (!why.is_empty()).then(|| format!("the build server cannot start: {why}"))
 }
 
 /// In the user's process: what has to be done while it still is the user's.
