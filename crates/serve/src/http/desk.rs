@@ -7,6 +7,7 @@ use hyper::header::CONTENT_LENGTH;
 use hyper::http::request::Parts;
 use tokio::sync::Semaphore;
 
+use super::meter::arriving;
 use super::settings::Limits;
 
 /// Takes bodies for one listener.
@@ -69,7 +70,7 @@ impl Desk {
             };
             Limited::new(body, limits.body_bytes).collect().await
         };
-        match tokio::time::timeout(limits.body, whole).await {
+        match arriving(tokio::time::timeout(limits.body, whole)).await {
             Ok(Ok(whole)) => Ok(whole.to_bytes()),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
                 Err(Refused::TooLarge)
@@ -82,11 +83,14 @@ impl Desk {
 
 /// Reads what a client whom nobody listens to has to say, as long as it is short.
 pub(crate) async fn pass_over(mut body: Incoming) {
-    let mut seen = 0;
-    while seen < Limits::SMALL {
-        match body.frame().await {
-            Some(Ok(frame)) => seen += frame.data_ref().map_or(1, Bytes::len).max(1),
-            Some(Err(_)) | None => return,
+    arriving(async {
+        let mut seen = 0;
+        while seen < Limits::SMALL {
+            match body.frame().await {
+                Some(Ok(frame)) => seen += frame.data_ref().map_or(1, Bytes::len).max(1),
+                Some(Err(_)) | None => return,
+            }
         }
-    }
+    })
+    .await;
 }

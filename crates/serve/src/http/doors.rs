@@ -23,7 +23,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::ground::Ground;
-use super::meter::{Meter, Phase};
+use super::meter::{METER, Meter, Phase};
 use super::reply::Reply;
 use super::settings::Weight;
 use super::stream::{Metered, Stream, Visitor};
@@ -351,7 +351,7 @@ async fn attend(
         );
     tokio::select! {
         // Whatever ends a connection ends it for its client, too: there is nobody else to tell.
-        _ = connection => {}
+        _ = METER.scope(Rc::clone(&meter), connection) => {}
         () = meter.overdue(limits) => {}
     }
     drop(place);

@@ -1,6 +1,7 @@
 //! What a connection is doing and since when: what its time limits and its worth are taken from.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -17,12 +18,31 @@ pub(crate) enum Phase {
     Idle,
     /// A request arrives.
     Reading,
+    /// The body of a request arrives, or does not.
+    Arriving,
     /// A request is worked on.
     Busy,
     /// An answer is taken.
     Writing,
     /// A log is followed.
     Following,
+}
+
+tokio::task_local! {
+    /// Of the connection whose request is being answered.
+    pub(super) static METER: Rc<Meter>;
+}
+
+/// Waits for a body. Whoever does not send his is worked on as little as who has not asked yet, and does not
+/// keep others out.
+pub(super) async fn arriving<T>(body: impl Future<Output = T>) -> T {
+    let enter = |phase| {
+        let _ = METER.try_with(|meter| meter.enter(phase));
+    };
+    enter(Phase::Arriving);
+    let whole = body.await;
+    enter(Phase::Busy);
+    whole
 }
 
 /// One for each connection.
@@ -55,7 +75,7 @@ impl Meter {
     pub(crate) fn received(&self) {
         match self.phase.get() {
             Phase::Fresh | Phase::Idle => self.enter(Phase::Reading),
-            Phase::Reading | Phase::Busy | Phase::Writing | Phase::Following => {}
+            Phase::Reading | Phase::Arriving | Phase::Busy | Phase::Writing | Phase::Following => {}
         }
     }
 
@@ -63,7 +83,7 @@ impl Meter {
     pub(crate) fn sent(&self) {
         match self.phase.get() {
             Phase::Writing | Phase::Following => self.since.set(Instant::now()),
-            Phase::Fresh | Phase::Idle | Phase::Reading | Phase::Busy => {}
+            Phase::Fresh | Phase::Idle | Phase::Reading | Phase::Arriving | Phase::Busy => {}
         }
     }
 
@@ -71,7 +91,12 @@ impl Meter {
     pub(crate) fn flushed(&self) {
         match self.phase.get() {
             Phase::Writing => self.enter(Phase::Idle),
-            Phase::Fresh | Phase::Idle | Phase::Reading | Phase::Busy | Phase::Following => {}
+            Phase::Fresh
+            | Phase::Idle
+            | Phase::Reading
+            | Phase::Arriving
+            | Phase::Busy
+            | Phase::Following => {}
         }
     }
 
@@ -80,7 +105,9 @@ impl Meter {
             Phase::Fresh | Phase::Reading => Some(limits.head),
             Phase::Idle => Some(limits.idle),
             Phase::Writing => Some(limits.stalled),
-            // A body that arrives has a limit of its own, and work takes as long as it takes.
+            // A body that is wanted has a limit of its own, after which its sender is told.
+            Phase::Arriving => Some(limits.body + limits.head),
+            // Work takes as long as it takes.
             Phase::Busy | Phase::Following => None,
         }
     }
@@ -113,7 +140,7 @@ impl Meter {
             Phase::Busy => return None,
             Phase::Following => 0,
             Phase::Writing => 1,
-            Phase::Fresh | Phase::Reading => 2,
+            Phase::Fresh | Phase::Reading | Phase::Arriving => 2,
             Phase::Idle => 3,
         };
         Some((rank, self.since.get().elapsed()))

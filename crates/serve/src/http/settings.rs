@@ -9,7 +9,7 @@ use rustix::process::{Resource, getrlimit};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at a time. One more costs the one that is of least use: that has been idle for longest,
-    /// else has not asked yet, else does not read its answer, else follows a log; whose call is being
+    /// else has not asked yet, or not sent all, else does not read its answer, else follows a log; whose call is being
     /// worked on is never cut off.
     pub connections: usize,
     /// How long a request may take to arrive up to its body, and how long who connects may say nothing.

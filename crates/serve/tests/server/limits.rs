@@ -135,6 +135,28 @@ fn a_flood_of_connections_delays_nobody_and_cuts_off_the_idle_first() {
 }
 
 #[test]
+fn who_does_not_send_his_body_keeps_nobody_out() {
+    let world = World::with(
+        |settings| {
+            settings.limits.connections = 16;
+            settings.limits.body = std::time::Duration::from_secs(3600);
+        },
+        None,
+    );
+    let silent: Vec<_> = (0..64)
+        .map(|_| {
+            let mut client = world.tcp();
+            client.say("POST /RPC2 HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n");
+            client
+        })
+        .collect();
+    until("somebody new is served", || {
+        world.tcp().get("/ok.html").status == 200
+    });
+    drop(silent);
+}
+
+#[test]
 fn where_all_are_worked_on_another_is_turned_away() {
     let world = World::with(|settings| settings.limits.connections = 16, None);
     let mut waiting: Vec<_> = (0..16).map(|_| world.tcp()).collect();
