@@ -57,7 +57,7 @@ fuzz_target!(|data: &[u8]| {
         uid: 0,
         elsewhere: false,
     };
-    let loaded = ward_config::load::load("/etc/ward.conf", &host, &files);
+    let loaded = ward_config::load::check("/etc/ward.conf", &host, &files);
     // What is no configuration says why.
     assert!(loaded.configuration.is_some() || !loaded.diagnostics.is_empty());
 });

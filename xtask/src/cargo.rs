@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -11,8 +11,22 @@ use serde::Deserialize;
 use crate::metadata::Metadata;
 
 /// The cargo that runs us, or the one on the path when there is none.
+///
+/// What it was told of us (`cargo run` says which package it runs) is not told to it: build scripts that look
+/// at such variables would run again, and all that depends on them would be built again.
 pub(crate) fn cargo() -> Command {
-    Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    for (name, _) in env::vars_os() {
+        let is_of_us = |name: &str| {
+            ["CARGO_PKG_", "CARGO_MANIFEST_"]
+                .iter()
+                .any(|start| name.starts_with(start))
+        };
+        if name.to_str().is_some_and(is_of_us) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 /// The directory of the workspace that we were called in.
@@ -45,6 +59,15 @@ pub(crate) fn metadata() -> Result<Metadata> {
 
 /// Builds the program `name` with `arguments` to `cargo build`, and says where it is.
 pub(crate) fn build(name: &str, arguments: &[&str]) -> Result<PathBuf> {
+    build_with(name, arguments, &[])
+}
+
+/// As [`build`], with these variables in its environment.
+pub(crate) fn build_with(
+    name: &str,
+    arguments: &[&str],
+    variables: &[(&str, &Path)],
+) -> Result<PathBuf> {
     #[derive(Deserialize)]
     struct Message {
         target: Option<Target>,
@@ -58,6 +81,7 @@ pub(crate) fn build(name: &str, arguments: &[&str]) -> Result<PathBuf> {
     let output = cargo()
         .args(["build", "--message-format", "json-render-diagnostics"])
         .args(arguments)
+        .envs(variables.iter().copied())
         .stderr(Stdio::inherit())
         .output()
         .context("running cargo build")?;

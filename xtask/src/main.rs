@@ -11,6 +11,7 @@ mod ci;
 mod doors;
 mod licences;
 mod metadata;
+mod order;
 mod reference;
 mod source;
 mod spdx;
@@ -44,6 +45,8 @@ enum Verb {
         #[command(subcommand)]
         verb: bench::Verb,
     },
+    /// Write the list of functions that the linker puts side by side, for short runs to start fast
+    Order,
     /// Everything that CI checks, stopping at the first failure
     Ci {
         /// Leave out the tests
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Verb::Gen { check: false } => reference::write(),
         Verb::Gen { check: true } => reference::check(),
         Verb::Bench { verb } => bench::main(verb),
+        Verb::Order => order::write(),
         Verb::Ci { skip_tests } => ci::run(skip_tests),
     };
     match result {

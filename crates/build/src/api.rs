@@ -36,6 +36,15 @@ pub trait Builds: Send + Sync {
     /// Whether there is such a folder.
     fn has_folder(&self, name: &str) -> bool;
 
+    /// Every folder by its full name: those that were made, and those that jobs are in.
+    fn folders(&self) -> Vec<String>;
+
+    /// Renames a folder, with everything in it.
+    ///
+    /// # Errors
+    /// There is none, the name is bad or taken, or one of its jobs is building or is the configuration file's.
+    fn rename_folder(&self, name: &str, new: &str) -> Result<(), Refusal>;
+
     /// A new job from Jenkins' `config.xml`.
     ///
     /// # Errors

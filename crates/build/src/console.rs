@@ -78,6 +78,39 @@ impl Console {
         })
     }
 
+    /// Goes on with the console of a build whose runner has ended. Nothing is masked.
+    ///
+    /// # Errors
+    /// As open(2): there is none.
+    pub fn reopen(directory: &Path) -> io::Result<Self> {
+        let open = |name: &str| {
+            File::options()
+                .read(true)
+                .write(true)
+                .open(directory.join(name))
+        };
+        let (log, times) = (open(file::LOG)?, open(file::TIMES)?);
+        let length = log.metadata()?.len();
+        let mut last = [b'\n'];
+        if let Some(at) = length.checked_sub(1) {
+            log.read_exact_at(&mut last, at)?;
+        }
+        Ok(Self {
+            records: times.metadata()?.len() / RECORD,
+            log,
+            times,
+            length,
+            timed: None,
+            at_start: last == [b'\n'],
+            masker: Masker::new(&[]),
+            masked: Vec::new(),
+            lost: 0,
+            why_lost: None,
+            echo: None,
+            spoken: Instant::now(),
+        })
+    }
+
     /// Writes bytes as they come; secrets are masked even if they come in pieces.
     pub fn write(&mut self, bytes: &[u8]) {
         self.spoken = Instant::now();
@@ -99,6 +132,12 @@ impl Console {
         line.push(b'\n');
         self.write(&line);
         self.settle();
+    }
+
+    /// How long the log is with this line of ours, where nothing of it is masked and there is room.
+    pub fn length_with(&mut self, text: &str) -> u64 {
+        self.settle();
+        self.length + u64::from(!self.at_start) + text.len() as u64 + 1
     }
 
     /// Shows what was held back because a secret might have begun with it: whoever wrote it is over.

@@ -207,8 +207,7 @@ pub(crate) mod tests {
             environment: vec![("LANG".to_owned(), "C".to_owned())],
             server_cookie: "c0ffee".to_owned(),
             revision: None,
-            previous_revision: None,
-            previous_successful_revision: None,
+            built: Vec::new(),
             local: false,
         }
     }

@@ -40,6 +40,12 @@ pub struct Outcome {
     pub job_of_repository: bool,
 }
 
+/// What the console of a build ends with.
+#[must_use]
+pub fn last_line(result: BuildResult) -> String {
+    format!("Finished: {result}")
+}
+
 /// What was checked out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkout {

@@ -30,6 +30,14 @@ pub mod file {
     pub const ARTIFACTS: &str = "artifacts";
     /// Locked (flock) by the runner for as long as it lives.
     pub const ALIVE: &str = "alive";
+    /// What git signs in with, while it runs; a directory.
+    pub const SCRATCH: &str = "scratch";
+
+    /// What becomes `name` by rename when it is whole.
+    #[must_use]
+    pub fn part(name: &str) -> String {
+        format!("{name}.new")
+    }
 }
 
 /// Everything that a build is.
@@ -69,12 +77,24 @@ pub struct Plan {
     pub server_cookie: String,
     /// The commit to build, where it is settled.
     pub revision: Option<String>,
-    /// The commit of the build before, of the same branch if there is one.
-    pub previous_revision: Option<String>,
-    /// The commit of the last build that was no worse than unstable.
-    pub previous_successful_revision: Option<String>,
+    /// What was built of each branch before, newest first, bounded.
+    #[serde(default)]
+    pub built: Vec<BuiltBranch>,
     /// All output goes to standard output too: there is no server.
     pub local: bool,
+}
+
+/// What was built of a branch before: for `GIT_PREVIOUS_COMMIT` and `GIT_PREVIOUS_SUCCESSFUL_COMMIT`, which
+/// Jenkins' git plugin documents as the commits that were last built, and last successfully built, "on this
+/// branch"; and for what is new since then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuiltBranch {
+    /// `origin/main`, or `detached`.
+    pub branch: String,
+    /// The commit of its last build.
+    pub revision: String,
+    /// The commit of its last build that was no worse than unstable.
+    pub successful: Option<String>,
 }
 
 /// What was given for a parameter.

@@ -25,6 +25,10 @@ pub struct State {
     pub branch: Option<String>,
     /// What the build calls itself, where it does.
     pub display_name: Option<String>,
+    /// Files and directories outside the build's own that were made for it, noted before they are made. The
+    /// runner removes them; if it is killed, whoever records its end does.
+    #[serde(default)]
+    pub made: Vec<String>,
 }
 
 /// The parts of a build, in order.

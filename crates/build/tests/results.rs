@@ -18,7 +18,7 @@ use ward_config::job::{Artifacts, Junit};
 use ward_engine::EngineError;
 use ward_model::build::BuildResult;
 use ward_model::spec::Spec;
-use ward_testkit::pypi::Environment;
+use ward_testkit::pypi::PYTEST;
 
 /// A console without commands.
 #[derive(Default)]
@@ -480,13 +480,6 @@ fn results_stay_in_the_workspace_too() {
         "{console}"
     );
 }
-
-const PYTEST: Environment = Environment {
-    name: "pytest",
-    variable: "WARD_TEST_PYTEST_VENV",
-    packages: &["pytest==8.3.4"],
-    check: "import pytest",
-};
 
 #[test]
 fn what_pytest_writes_is_read() {

@@ -215,6 +215,31 @@ fn who_inherits_from_what_ward_became_keeps_it() -> Result {
     Ok(())
 }
 
+#[test]
+fn who_waits_sees_the_end_of_what_ward_became_and_who_inherits_from_it() -> Result {
+    let world = world!()?;
+    let script = format!(
+        "{} ({} {}) </dev/null >/dev/null 2>&1 & {}",
+        sign(&world, "leader"),
+        until(&world, "gate"),
+        say(&world, "over"),
+        until(&world, "end")
+    );
+    let first = ask(&world, &["lock", "it", "--exec"]).sh(&script).start()?;
+    signed(&world, "leader")?;
+    let next = waiter(&world, "it", &[], "next")?;
+    let last = waiter(&world, "it", &["--exec"], "last")?;
+    open(&world, "end")?;
+    first.answer()?.expect(0)?;
+    assert_eq!(queue(&world, "it")?, (1, 2));
+    just(&world, "it", &["--no-wait"]).expect(BUSY)?;
+    open(&world, "gate")?;
+    next.answer()?.expect(0)?;
+    last.answer()?.expect(0)?;
+    assert_eq!(words_said(&world), ["over", "next", "last"]);
+    all_is_free(&world)
+}
+
 /// `ward lock it OPTIONS --status-fd 7 -- sh -c SCRIPT`, and what was written to descriptor 7.
 fn listening(
     world: &World,
@@ -224,6 +249,7 @@ fn listening(
     meanwhile: impl FnOnce() -> Result,
 ) -> anyhow::Result<Vec<Value>> {
     let status = world.path("status");
+    let _ = fs::remove_file(&status);
     let asked = shell(
         world,
         &format!(
@@ -262,7 +288,10 @@ fn how_it_goes_is_told_to_a_script() -> Result {
     let late = listening(&world, "--wait 2s", "true", BUSY, || Ok(()))?;
     assert_eq!(kinds(&late), ["waiting", "refused"]);
     let events = listening(&world, "", "/bin/sh -c 'exit 3'", 3, || {
-        await_queue(&world, "it", (1, 1))?;
+        // Who waits only for a moment says nothing.
+        wait_until("a word of the wait", || {
+            fs::read_to_string(world.path("status")).is_ok_and(|it| it.contains("waiting"))
+        })?;
         open(&world, "gate")
     })?;
     assert_eq!(kinds(&events), ["waiting", "granted", "ended"]);

@@ -19,7 +19,7 @@ use ward_testkit::daemons::{
     Ask, await_state, custody, everything, free_port, nobody_is_left, shown, stop, whole_log,
 };
 use ward_testkit::patience::wait_until;
-use ward_testkit::programs::{in_path, put, skipped};
+use ward_testkit::programs::{in_path, put, python, skipped};
 use ward_testkit::run::text;
 use ward_testkit::world;
 use ward_testkit::world::World;
@@ -53,20 +53,6 @@ fn ours(world: &World, name: &str) -> Option<PathBuf> {
             None
         }
     }
-}
-
-/// Those who need their libraries around them are run where they are.
-fn python() -> Option<PathBuf> {
-    let system = PathBuf::from("/usr/bin/python3");
-    let found = if system.is_file() {
-        Some(system)
-    } else {
-        in_path("python3")
-    };
-    if found.is_none() {
-        skipped("python3", "not installed");
-    }
-    found
 }
 
 /// Asks for `/` and gives the whole answer.
@@ -118,7 +104,7 @@ fn http_server<'w>(
 
 #[test]
 fn python_http_server() -> Result {
-    let Some(python) = python() else {
+    let Some(python) = python("real daemons") else {
         return Ok(());
     };
     let world = world!()?;
@@ -148,7 +134,7 @@ fn python_http_server() -> Result {
 /// The port is taken: python says so and ends, and so does `ward spawn`, with python's words.
 #[test]
 fn a_port_that_is_taken() -> Result {
-    let Some(python) = python() else {
+    let Some(python) = python("real daemons") else {
         return Ok(());
     };
     let world = world!()?;
@@ -164,7 +150,7 @@ fn a_port_that_is_taken() -> Result {
 /// one answers, and the old one never again.
 #[test]
 fn replaced_under_load() -> Result {
-    let Some(python) = python() else {
+    let Some(python) = python("real daemons") else {
         return Ok(());
     };
     let world = world!()?;
@@ -404,7 +390,7 @@ while True:
 
 #[test]
 fn preforked_workers() -> Result {
-    let Some(python) = python() else {
+    let Some(python) = python("real daemons") else {
         return Ok(());
     };
     let world = world!()?;

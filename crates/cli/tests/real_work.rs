@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use ward_testkit::patience::wait_until;
 use ward_testkit::processes;
 use ward_testkit::programs::{in_path, skipped};
+use ward_testkit::registry;
 use ward_testkit::run::{Ended, text};
 use ward_testkit::world;
 use ward_testkit::world::{Who, World};
@@ -39,6 +40,15 @@ impl<'w> Build<'w> {
             directory,
             variables: Vec::new(),
         })
+    }
+
+    /// A project that is there, as its registry has it.
+    fn found(world: &'w World, directory: PathBuf) -> Self {
+        Self {
+            world,
+            directory,
+            variables: Vec::new(),
+        }
     }
 
     /// The home of the tools is the caller's, where their caches are.
@@ -239,6 +249,97 @@ fn cargo() -> Result {
         "fn main() { missing(); }\n",
     )?;
     build.same(&build_command, clean)
+}
+
+/// One with nothing that it depends on, so that nothing is downloaded while it is compared.
+#[test]
+fn a_crate_of_the_registry() -> Result {
+    let world = world!()?;
+    let Some(project) = registry::a_crate(&world.path("."), "strsim", "0.11.1")? else {
+        return Ok(());
+    };
+    let cargo = text(registry::cargo().context("no cargo")?);
+    let mut build = Build::found(&world, project).at_home();
+    let target = text(build.directory.join("target"));
+    build.variables.push(("CARGO_TARGET_DIR", target));
+    let clean = |directory: &Path| remove(directory, "target");
+    build.same(&[&cargo, "build", "--offline", "--jobs", "1"], clean)?;
+    let test = [
+        "test",
+        "--offline",
+        "--quiet",
+        "--lib",
+        "--",
+        "--test-threads=1",
+    ];
+    build.same(&[&[cargo.as_str()][..], &test].concat(), |_| Ok(()))
+}
+
+/// bzip2 as its author packed it, within the crate that links it.
+#[test]
+fn a_project_in_c_of_the_registry() -> Result {
+    if in_path("make").is_none() || in_path("gcc").is_none() {
+        skipped("bzip2", "needs make and gcc");
+        return Ok(());
+    }
+    let world = world!()?;
+    let Some(package) = registry::a_crate(&world.path("."), "bzip2-sys", "0.1.13")? else {
+        return Ok(());
+    };
+    let build = Build::found(&world, package.join("bzip2-1.0.8"));
+    let clean = |directory: &Path| -> Result {
+        let make = Command::new("make")
+            .args(["-s", "clean"])
+            .current_dir(directory)
+            .output()?;
+        ensure!(make.status.success(), "{make:?}");
+        Ok(())
+    };
+    build.same(&["make"], clean)?;
+    // Quiet: the order of what two compilers at once say is not the same twice.
+    build.same(&["make", "-s", "-j2", "bzip2", "bzip2recover"], clean)?;
+    let sample = build.directory.join("sample1.ref");
+    let mut bytes = fs::read(&sample)?;
+    bytes.push(b'!');
+    fs::write(&sample, bytes)?;
+    build.same(&["make", "test"], clean)
+}
+
+/// With its download.
+#[test]
+fn pip_and_its_registry() -> Result {
+    let world = world!()?;
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let Some(found) = registry::python(&world.path("."), kept, "six", "1.17.0")? else {
+        return Ok(());
+    };
+    let python = text(found.python);
+    let build = Build::found(&world, found.project).at_home();
+    let clean = |directory: &Path| remove(directory, "into");
+    let install = [
+        python.as_str(),
+        "-m",
+        "pip",
+        "install",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+        "--root-user-action=ignore",
+        "--progress-bar=off",
+        "--target",
+        "into",
+        "six==1.17.0",
+    ];
+    build.same(&install, clean)?;
+    ensure!(build.directory.join("into/six.py").exists());
+    let tests = [
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "test_six.py",
+    ];
+    build.same(&[&[python.as_str()][..], &tests].concat(), |_| Ok(()))
 }
 
 #[test]

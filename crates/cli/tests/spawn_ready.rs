@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use ward_testkit::daemons::{Ask, Custody, custody, free_port, nobody_is_left, state, stop};
 use ward_testkit::patience::wait_until;
-use ward_testkit::programs::{in_path, skipped};
+use ward_testkit::programs::python;
 use ward_testkit::run::text;
 use ward_testkit::world;
 use ward_testkit::world::World;
@@ -58,20 +58,6 @@ elif way == 'exec':
     pathlib.Path(path).touch()
 time.sleep(100)
 ";
-
-/// Without the detour over pyenv and the like, where there is none.
-fn python() -> Option<PathBuf> {
-    let system = PathBuf::from("/usr/bin/python3");
-    let found = if system.is_file() {
-        Some(system)
-    } else {
-        in_path("python3")
-    };
-    if found.is_none() {
-        skipped("real ways to be ready", "no python3");
-    }
-    found
-}
 
 /// What is common to all ways.
 struct Way {
@@ -120,7 +106,7 @@ fn stays(what: &str, mut condition: impl FnMut() -> bool) -> Result {
 
 #[test]
 fn spawn_returns_when_the_daemon_is_ready() -> Result {
-    let Some(python) = python() else {
+    let Some(python) = python("real ways to be ready") else {
         return Ok(());
     };
     let mut wrong = Vec::new();
@@ -294,7 +280,7 @@ fn ways_that_make_no_sense() -> Result {
 /// Replaced, and ready: for whoever asks next, the new one answers.
 #[test]
 fn a_replacement_that_is_ready() -> Result {
-    let Some(python) = python() else {
+    let Some(python) = python("real ways to be ready") else {
         return Ok(());
     };
     let world = world!()?;

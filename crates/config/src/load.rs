@@ -79,10 +79,22 @@ pub struct Loaded {
     pub unmatched: Vec<String>,
 }
 
-/// Reads the configuration at `path`, and what it includes.
+/// Reads the configuration at `path`, and what it includes, to work with it. What is no mistake, and hardly
+/// what was meant, is found by [`check`] only.
 #[must_use]
 pub fn load(path: &str, host: &Host, files: &dyn Files) -> Loaded {
+    loaded(Loader::new(host, files), path)
+}
+
+/// As [`load`], for people: with warnings.
+#[must_use]
+pub fn check(path: &str, host: &Host, files: &dyn Files) -> Loaded {
     let mut loader = Loader::new(host, files);
+    loader.lints = true;
+    loaded(loader, path)
+}
+
+fn loaded(mut loader: Loader<'_>, path: &str) -> Loaded {
     let configuration = loader.run(path);
     let Loader {
         sources,
@@ -110,6 +122,7 @@ struct Loader<'a> {
     jobs: Diagnostics,
     document: Document,
     unmatched: Vec<String>,
+    lints: bool,
 }
 
 impl<'a> Loader<'a> {
@@ -122,6 +135,7 @@ impl<'a> Loader<'a> {
             jobs: Diagnostics::default(),
             document: Document::default(),
             unmatched: Vec::new(),
+            lints: false,
         }
     }
 
@@ -142,13 +156,15 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Reads the main file and what it includes. The main file's own document, and its directory.
-    fn all(&mut self, path: &str) -> Option<(Document, String)> {
+    /// Reads the main file and what it includes. The main file's own document, where that is another, and
+    /// its directory.
+    fn all(&mut self, path: &str) -> Option<(Option<Document>, String)> {
         let bytes = self.read(path)?;
         let here = directory_of(&self.host.absolute(path)).to_owned();
         self.add(path, &bytes);
-        let main_alone = self.document.clone();
+        let mut main_alone = None;
         if self.document.section(keys::INCLUDE.word).is_some() {
+            main_alone = Some(self.document.clone());
             self.document.settle_here(&here);
             self.include(&here);
         }
@@ -160,7 +176,9 @@ impl<'a> Loader<'a> {
         let (main_alone, here) = self.all(path)?;
         let main = FileId(0);
         let document = std::mem::take(&mut self.document);
-        lint::of_document(&document, &self.sources, main, &mut self.found);
+        if self.lints {
+            lint::of_document(&document, &self.sources, main, &mut self.found);
+        }
         let mut context = Context {
             document: &document,
             host: self.host,
@@ -168,7 +186,8 @@ impl<'a> Loader<'a> {
             here: &here,
             environment: Rc::new(self.host.environment.clone()),
         };
-        let supervisorctl = self.supervisorctl(&main_alone, &context);
+        let main_alone = main_alone.as_ref().unwrap_or(&document);
+        let supervisorctl = self.supervisorctl(main_alone, &context);
         // The original asks for the section. A file with builds is none of its files.
         let start = Span::start_of(main);
         let unwritten = Section::unwritten(keys::SUPERVISORD.word, start);
@@ -204,7 +223,9 @@ impl<'a> Loader<'a> {
             jobs: if sound { jobs } else { Vec::new() },
             files: self.sources.files().map(|file| file.path.clone()).collect(),
         };
-        lint::of_configuration(&configuration, &document, &mut self.found);
+        if self.lints {
+            lint::of_configuration(&configuration, &document, &mut self.found);
+        }
         Some(configuration)
     }
 
@@ -229,11 +250,10 @@ impl<'a> Loader<'a> {
     fn add(&mut self, path: &str, bytes: &[u8]) -> FileId {
         // What is no text is told; the rest is read all the same, for what else is wrong.
         let text = String::from_utf8_lossy(bytes);
-        let file = SourceFile::new(path, &text);
-        let id = self.sources.add(file.clone());
+        let id = self.sources.add(SourceFile::new(path, text));
         if let Err(error) = std::str::from_utf8(bytes) {
             let before =
-                SourceFile::new("", &String::from_utf8_lossy(&bytes[..error.valid_up_to()]));
+                SourceFile::new("", String::from_utf8_lossy(&bytes[..error.valid_up_to()]));
             let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
             let line = number(before.lines().len().max(1));
             let column = before.lines().last().map_or(0, |line| line.chars().count());
@@ -248,8 +268,10 @@ impl<'a> Loader<'a> {
                 Some("save it as UTF-8".into()),
             );
         }
-        let chapters = lexer::read(id, &file, &mut self.found);
-        self.document.merge(chapters);
+        if let Some(file) = self.sources.file(id) {
+            let chapters = lexer::read(id, file, &mut self.found);
+            self.document.merge(chapters);
+        }
         id
     }
 
@@ -367,7 +389,7 @@ pub(crate) mod tests {
         let memory = files
             .iter()
             .map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()));
-        load("/etc/s.conf", &host(), &Memory(memory.collect()))
+        check("/etc/s.conf", &host(), &Memory(memory.collect()))
     }
 
     pub(crate) fn loaded(text: &str) -> Loaded {
@@ -577,13 +599,13 @@ pub(crate) mod tests {
             "/etc/s.conf".to_owned(),
             b"[supervisord]\nx=\xff\n".to_vec(),
         )]));
-        let loaded = load("s.conf", &host(), &memory);
+        let loaded = check("s.conf", &host(), &memory);
         assert!(
             findings(&loaded)[1].starts_with("Error 2:3 the file is not UTF-8"),
             "{:?}",
             findings(&loaded)
         );
-        let absent = load("gone.conf", &host(), &memory);
+        let absent = check("gone.conf", &host(), &memory);
         assert_eq!(absent.diagnostics.len(), 1);
     }
 }

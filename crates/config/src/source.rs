@@ -3,6 +3,8 @@
 //! A place is a line and a column, both from 1, and a length, all counted in characters; what a
 //! person sees in an editor. Nothing here reads a file.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 /// Which of the files that were read: the main one is the first.
@@ -40,33 +42,45 @@ impl Span {
 pub struct SourceFile {
     /// Its path as it was asked for.
     pub path: String,
-    lines: Vec<String>,
+    text: String,
+    /// Where each line is in the text.
+    lines: Vec<Range<usize>>,
 }
 
 impl SourceFile {
     /// Splits `text` into lines as Python's text mode does: at `\n`, `\r\n` and a lone `\r`,
     /// and at nothing else (io.TextIOWrapper, "newline").
     #[must_use]
-    pub fn new(path: impl Into<String>, text: &str) -> Self {
-        let mut lines: Vec<String> = text
-            .replace("\r\n", "\n")
-            .replace('\r', "\n")
-            .split('\n')
-            .map(str::to_owned)
-            .collect();
-        if lines.last().is_some_and(String::is_empty) {
-            lines.pop();
+    pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let bytes = text.as_bytes();
+        let mut lines = Vec::new();
+        let mut from = 0;
+        while from < bytes.len() {
+            let rest = &bytes[from..];
+            let length = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            let length = length.unwrap_or(rest.len());
+            lines.push(from..from + length);
+            let is_pair = rest[length..].starts_with(b"\r\n");
+            from += length + if is_pair { 2 } else { 1 };
         }
         Self {
             path: path.into(),
+            text,
             lines,
         }
     }
 
     /// Every line, without its end.
+    pub fn lines(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
+        self.lines.iter().map(|line| &self.text[line.clone()])
+    }
+
+    /// The line of this number, from 1.
     #[must_use]
-    pub fn lines(&self) -> &[String] {
-        &self.lines
+    pub fn line(&self, number: u32) -> Option<&str> {
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
+        Some(&self.text[self.lines.get(index)?.clone()])
     }
 }
 
@@ -97,8 +111,7 @@ impl Sources {
     /// The line that `span` is in.
     #[must_use]
     pub fn line(&self, span: Span) -> Option<&str> {
-        let index = usize::try_from(span.line).ok()?.checked_sub(1)?;
-        self.file(span.file)?.lines.get(index).map(String::as_str)
+        self.file(span.file)?.line(span.line)
     }
 
     /// `FILE:LINE:COLUMN`.
@@ -119,7 +132,10 @@ mod tests {
 
     #[test]
     fn lines_end_as_in_text_mode() {
-        let lines = |text| SourceFile::new("f", text).lines().to_vec();
+        let lines = |text: &str| {
+            let file = SourceFile::new("f", text);
+            file.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
         assert_eq!(lines("a\r\nb\rc\n"), ["a", "b", "c"]);
         assert_eq!(
             lines("a\u{2028}b\u{85}c\u{c}d"),

@@ -8,7 +8,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use ward_config::diagnostics::{Palette, Severity};
 use ward_config::host::{Accounts, Files, Host};
-use ward_config::load::load;
+use ward_config::load::check;
 
 /// The file, and one that it may include.
 struct Two(Vec<u8>, Vec<u8>);
@@ -88,7 +88,7 @@ fn read(main: &[u8], other: &[u8]) -> Result<(), TestCaseError> {
         uid: 0,
         elsewhere: false,
     };
-    let loaded = load("s.conf", &host, &Two(main.to_vec(), other.to_vec()));
+    let loaded = check("s.conf", &host, &Two(main.to_vec(), other.to_vec()));
     let errors = loaded
         .diagnostics
         .iter()
@@ -171,7 +171,7 @@ fn the_real_file_is_fine() {
         elsewhere: true,
         ..Host::default()
     };
-    let loaded = load("s.conf", &host, &Two(REAL.as_bytes().to_vec(), Vec::new()));
+    let loaded = check("s.conf", &host, &Two(REAL.as_bytes().to_vec(), Vec::new()));
     let configuration = loaded.configuration.expect("it is fine");
     assert_eq!(configuration.programs(), 3);
     assert_eq!(configuration.processes(), 5);

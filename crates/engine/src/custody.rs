@@ -99,9 +99,8 @@ impl Custody {
         if spec.command.is_empty() {
             return Err(EngineError::NoCommand);
         }
-        let leader = SharedNumber::new().map_err(EngineError::system("share memory"))?;
-        let told = SharedNumber::new().map_err(EngineError::system("share memory"))?;
-        let leader_status = SharedNumber::new().map_err(EngineError::system("share memory"))?;
+        let [leader, told, leader_status] =
+            SharedNumber::several().map_err(EngineError::system("share memory"))?;
         let run_id = match &spec.detached {
             // Nobody's child: an enclosing run sees by it that it is to stay.
             Some(_) => new_run_id(),
@@ -344,6 +343,11 @@ impl Custody {
     /// Whether everybody has been told to stop, by either half of the run.
     pub(crate) fn has_told(&self) -> bool {
         self.told.get() != 0
+    }
+
+    /// Whether somebody will read what processes are called that are told or killed.
+    pub(crate) fn names_are_read(&self) -> bool {
+        !self.spec.quiet || self.report.is_some() || self.reports_over_line
     }
 
     /// Writes down that everybody has been told.

@@ -288,7 +288,8 @@ impl<'a> Drive<'a> {
             .then(|| self.custody.tree.kill_owed_at())
             .flatten()
             .map(|at| at.saturating_duration_since(now));
-        [timer, look, rest, kill].into_iter().flatten().min()
+        let again = (self.custody.tree.tell_again_at()).map(|at| at.saturating_duration_since(now));
+        [timer, look, rest, kill, again].into_iter().flatten().min()
     }
 
     /// How long after the last look the tree is looked at without any news. What goes on after
@@ -371,6 +372,14 @@ impl<'a> Drive<'a> {
                 && self.custody.tree.kill_owed_at().is_some_and(|at| at <= now);
             if kill_due || (self.awaits_emptiness() && now >= self.looked_at + self.look_after()) {
                 self.child_news = true;
+            }
+            if self
+                .custody
+                .tree
+                .tell_again_at()
+                .is_some_and(|at| at <= now)
+            {
+                self.custody.tree.tell_again();
             }
             if self.child_news {
                 self.child_news = false;
@@ -565,7 +574,10 @@ impl<'a> Drive<'a> {
         if self.custody.has_told() {
             return;
         }
-        let telling = self.custody.tree.tell(signal);
+        let telling = self
+            .custody
+            .tree
+            .tell(signal, self.custody.names_are_read());
         self.custody.note_told();
         for watched in &telling.told {
             self.watch(
@@ -586,9 +598,7 @@ impl<'a> Drive<'a> {
         self.note_stop();
         if self.custody.account.killed.count == 0 {
             self.custody.account.look_at_watched(now);
-            let custody = &self.custody;
-            let named =
-                !custody.spec.quiet || custody.report.is_some() || custody.reports_over_line;
+            let named = self.custody.names_are_read();
             let listed = self.custody.tree.doomed(named);
             if listed.count > 0 {
                 self.custody.notice(&notice::killing(&listed));

@@ -157,6 +157,8 @@ pub(crate) struct Desk {
     detached: bool,
     /// What is not heeded, whoever sent it.
     deaf_to: Vec<Signal>,
+    /// Whether who asks is worth a look: it costs time at the beginning of a stop.
+    names_are_read: bool,
 }
 
 impl Desk {
@@ -174,6 +176,7 @@ impl Desk {
             typed: Vec::new(),
             detached: custody.spec.detached.is_some(),
             deaf_to: custody.spec.deaf_to.clone(),
+            names_are_read: custody.names_are_read(),
         };
         desk.take_terminal();
         desk
@@ -231,7 +234,9 @@ impl Desk {
         match signal {
             Signal::HUP | Signal::INT | Signal::QUIT | Signal::TERM => say(ToGuardian::Stop {
                 signal,
-                sender: received.sender.map(describe),
+                sender: received
+                    .sender
+                    .map(|sender| describe(sender, self.names_are_read)),
                 origin: match (received.sender, begun) {
                     (Some(_), _) => Origin::Process,
                     (None, true) => Origin::Terminal,
@@ -326,8 +331,10 @@ fn terminal_group() -> Terminal {
     terminal::own_group().map_or(Terminal::None, Terminal::Shared)
 }
 
-pub(crate) fn describe(sender: signals::Sender) -> Sender {
-    let command = Stat::of(sender.pid).map(|stat| procfs::command_line(sender.pid, &stat.comm));
+/// Who sent a signal, and what it is called if that is wanted: at once, as it may end.
+pub(crate) fn describe(sender: signals::Sender, named: bool) -> Sender {
+    let stat = named.then(|| Stat::of(sender.pid)).flatten();
+    let command = stat.map(|stat| procfs::command_line(sender.pid, &stat.comm));
     Sender {
         pid: sender.pid,
         uid: sender.uid,

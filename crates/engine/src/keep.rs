@@ -385,7 +385,7 @@ pub(crate) fn on_signal(received: Received, say: &mut dyn FnMut(ToGuardian)) {
     match signal {
         Signal::TERM | Signal::INT | Signal::QUIT => say(ToGuardian::Stop {
             signal,
-            sender: received.sender.map(describe),
+            sender: received.sender.map(|sender| describe(sender, true)),
             origin: Origin::Process,
             order: received.value.and_then(StopOrder::from_number),
         }),

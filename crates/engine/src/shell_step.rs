@@ -83,6 +83,22 @@ pub fn prepare(
     prelude: bool,
     owner: Option<(u32, u32)>,
 ) -> Result<ShellStep, ScriptError> {
+    prepare_at(None, script, arguments, shell, prelude, owner)
+}
+
+/// As [`prepare`], with the name of the file that is made, for who must know it before it is there. Nothing
+/// may be there yet.
+///
+/// # Errors
+/// [`ScriptError`]; nothing is left behind.
+pub fn prepare_at(
+    place: Option<&Path>,
+    script: Script<'_>,
+    arguments: &[OsString],
+    shell: &OsStr,
+    prelude: bool,
+    owner: Option<(u32, u32)>,
+) -> Result<ShellStep, ScriptError> {
     let (first_line, title) = match script {
         Script::File(path) => (
             first_line_of(path).map_err(|source| ScriptError::Read {
@@ -116,7 +132,10 @@ pub fn prepare(
             }
             content.extend_from_slice(text.as_bytes());
             content.push(b'\n');
-            let path = write_script(&content, owner)?;
+            let path = match place {
+                Some(place) => write_script_to(place, &content, owner).map(|()| place.to_owned()),
+                None => write_script(&content, owner),
+            }?;
             made = Some(path.clone());
             path
         }
@@ -221,34 +240,42 @@ fn write_script(content: &[u8], owner: Option<(u32, u32)>) -> Result<PathBuf, Sc
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| since.subsec_nanos());
         let path = directory.join(format!("ward{}-{nanos}{attempt}.sh", std::process::id()));
-        let error = |source| ScriptError::Write {
-            path: path.clone(),
-            source,
-        };
-        // Exclusive, so that nobody can have put a link in its place; for us alone to read.
-        let opened = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path);
-        let mut file = match opened {
-            Ok(file) => file,
-            Err(found) if found.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => {
+        match write_script_to(&path, content, owner) {
+            Ok(()) => return Ok(path),
+            Err(ScriptError::Write { source, .. })
+                if source.kind() == io::ErrorKind::AlreadyExists && attempt < 100 =>
+            {
                 attempt += 1;
-                continue;
             }
-            Err(source) => return Err(error(source)),
-        };
-        let written = file.write_all(content).and_then(|()| match owner {
-            Some((uid, gid)) => std::os::unix::fs::fchown(&file, Some(uid), Some(gid)),
-            None => Ok(()),
-        });
-        if let Err(source) = written {
-            let _ = fs::remove_file(&path);
-            return Err(error(source));
+            Err(error) => return Err(error),
         }
-        return Ok(path);
     }
+}
+
+fn write_script_to(
+    path: &Path,
+    content: &[u8],
+    owner: Option<(u32, u32)>,
+) -> Result<(), ScriptError> {
+    let error = |source| ScriptError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    // Exclusive, so that nobody can have put a link in its place; for us alone to read.
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(error)?;
+    let written = file.write_all(content).and_then(|()| match owner {
+        Some((uid, gid)) => std::os::unix::fs::fchown(&file, Some(uid), Some(gid)),
+        None => Ok(()),
+    });
+    written.map_err(|source| {
+        let _ = fs::remove_file(path);
+        error(source)
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! signalled by a number that could have been reused: own children are not reaped
 //! meanwhile, and everybody else is held by a pidfd and only then looked up again.
 
+mod again;
 mod kill;
 mod tell;
 
@@ -72,6 +73,7 @@ pub(crate) struct Tree {
     spared: HashMap<i32, u64>,
     spared_named: Vec<report::Process>,
     told: HashSet<(i32, u64)>,
+    forks: Option<again::Forks>,
     /// Moment of the stop in clock ticks since boot: members born later belong to somebody's
     /// clean-up and are left in peace until the grace is over.
     stop_ticks: Option<u64>,
@@ -88,6 +90,8 @@ pub(crate) struct Tree {
     next_kill: Instant,
     kill_owed: bool,
     kill_rounds: u32,
+    /// Who was in the cgroup a moment before the first kill.
+    members_seen: Option<Vec<i32>>,
     unchanged: Option<(Vec<i32>, Instant)>,
 }
 
@@ -116,6 +120,7 @@ impl Tree {
             spared: HashMap::new(),
             spared_named: Vec::new(),
             told: HashSet::new(),
+            forks: None,
             stop_ticks: None,
             terminal_told: None,
             begun_ticks: None,
@@ -124,6 +129,7 @@ impl Tree {
             next_kill: Instant::now(),
             kill_owed: false,
             kill_rounds: 0,
+            members_seen: None,
             unchanged: None,
         };
         let wanted = limits.controllers().next();

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::Read;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use ward_engine::embed::{self, Event, Run, Stream};
@@ -12,10 +13,11 @@ use ward_model::report::Report;
 use ward_model::signal::Signal;
 use ward_model::spec::Spec;
 use ward_model::wire::StopOrder;
+use ward_testkit::cases;
 
-fn main() {
+fn main() -> ExitCode {
     embed::guardian_entry();
-    let checks: [(&str, fn()); 8] = [
+    let checks: [(&str, fn()); 9] = [
         (
             "output_is_streamed_to_its_end",
             output_is_streamed_to_its_end,
@@ -25,6 +27,10 @@ fn main() {
             what_is_left_over_does_not_hold_the_reader,
         ),
         ("a_stop_lets_clean_up_finish", a_stop_lets_clean_up_finish),
+        (
+            "who_was_told_before_its_exec_is_told_again",
+            who_was_told_before_its_exec_is_told_again,
+        ),
         (
             "a_command_that_does_not_exist",
             a_command_that_does_not_exist,
@@ -43,11 +49,13 @@ fn main() {
             a_report_of_very_many_comes_shortened,
         ),
     ];
-    for (name, check) in checks {
-        check();
-        println!("test {name} ... ok");
-    }
-    println!("\ntest result: ok. {} passed; 0 failed", checks.len());
+    let case = |(name, check): (&'static str, fn())| {
+        (name, move || {
+            check();
+            Ok(())
+        })
+    };
+    cases::run(checks.map(case))
 }
 
 fn step(script: &str) -> Spec {
@@ -106,6 +114,33 @@ fn a_stop_lets_clean_up_finish() {
     let report = run.wait().expect("a report");
     assert_eq!(report.exit_status, ward_model::exit_code::STOPPED);
     assert!(!report.forced);
+}
+
+/// A child of perl is perl, with its handlers, until it has executed its program; this one waits for the signal
+/// before it does.
+fn who_was_told_before_its_exec_is_told_again() {
+    const LOSES_IT: &str = r#"
+        $| = 1;
+        $SIG{TERM} = sub { $told = 1 };
+        if (!fork) {
+            print "ready\n";
+            select undef, undef, undef, 0.01 until $told;
+            exec "sleep", "600";
+        }
+        1 until wait > 0;
+    "#;
+    for _ in 0..5 {
+        let mut spec = step("");
+        spec.command = ["perl", "-e", LOSES_IT].map(Into::into).to_vec();
+        spec.policy.grace = Duration::from_secs(60);
+        let mut run = Run::start(spec, Stream::Pipe, Stream::Inherit).expect("starts");
+        let mut stdout = run.take_stdout().expect("asked for");
+        let mut ready = [0; 6];
+        stdout.read_exact(&mut ready).expect("ready");
+        run.stop(Signal::TERM);
+        let report = run.wait().expect("a report");
+        assert!(!report.forced, "{report:#?}");
+    }
 }
 
 fn a_command_that_does_not_exist() {

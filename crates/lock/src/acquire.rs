@@ -28,11 +28,14 @@ use crate::store::{STUCK, Store};
 use crate::surroundings;
 use crate::timestamp::Format;
 use crate::together;
-use crate::wait::{LOOK, Obstacle, Woken, is_readable, nap};
+use crate::wait::{FIRST_LOOK, LAST_LOOK, LOOK, Obstacle, Way, Woken, is_readable, nap};
 
 /// Who does not want to wait is not kept longer than this by somebody who stands still in the middle
 /// of a change.
 const SHORTLY: Duration = Duration::from_secs(2);
+
+/// Who waits less than this is told nothing: to look who holds costs more than most such waits.
+const UNTOLD: Duration = Duration::from_millis(100);
 
 /// How often we look whether somebody uses a lock by now.
 const ABSENT: Duration = Duration::from_millis(20);
@@ -50,8 +53,9 @@ const LOOKED_AFTER: usize = 64;
 pub type Tell<'a> = Option<&'a mut dyn FnMut(&Waiting)>;
 
 impl Directory {
-    /// Gets all that is asked for, and tells how it stands while it waits: each time that changes,
-    /// but not too often, and each second. In the order in which the locks were named.
+    /// Gets all that is asked for, and tells how it stands while it waits: after a tenth of a second, or
+    /// half the patience where that is less, and then each second. In the order in which the locks
+    /// were named.
     ///
     /// # Errors
     /// [`LockError`]; then nothing is held, and nobody waits any more.
@@ -82,15 +86,21 @@ impl Directory {
         };
         let left = || deadline.map_or(LOOK, |at| at.saturating_duration_since(Instant::now()));
         let mut pending = Pending::new(self, request)?;
-        let mut told: Option<Instant> = None;
+        let untold = match patience {
+            Patience::For(time) => UNTOLD.min(time / 2),
+            Patience::None | Patience::Never => UNTOLD,
+        };
+        let (mut told, mut blocked_since): (Option<Instant>, Option<Instant>) = (None, None);
         let mut checked: Option<Instant> = None;
-        let mut only_changed = false;
+        let mut woken_by = None;
+        let mut pace = FIRST_LOOK;
         loop {
             let limit = deadline.map_or(STUCK, |_| left().max(SHORTLY).min(STUCK));
-            let looked = if std::mem::take(&mut only_changed) {
-                pending.look()?
-            } else {
-                None
+            // Whoever comes looks for that himself, in the section in which he is granted it.
+            let waited = pending.is_in_line();
+            let looked = match woken_by.take() {
+                Some(Woken::Look) | None => None,
+                Some(woken) => pending.look(woken)?,
             };
             let step = match looked {
                 Some(step) => step,
@@ -98,7 +108,7 @@ impl Directory {
             };
             let blocked = match step {
                 // In a file that somebody has removed nobody who comes now would see us.
-                Step::Granted(_) if !pending.is_known() => {
+                Step::Granted(_) if waited && !pending.is_known() => {
                     drop(pending);
                     pending = Pending::new(self, request)?;
                     continue;
@@ -125,14 +135,25 @@ impl Directory {
                 deadlock::refuse(self, request, &pending.tickets())?;
                 checked = Some(Instant::now());
             }
-            if told.is_none_or(|at| at.elapsed() >= LOOK)
+            let since = *blocked_since.get_or_insert_with(Instant::now);
+            let to_tell = told.map_or_else(
+                || untold.saturating_sub(since.elapsed()),
+                |at| LOOK.saturating_sub(at.elapsed()),
+            );
+            if to_tell.is_zero()
                 && let Some(tell) = &mut tell
                 && let Some(waiting) = pending.waiting(&blocked)?
             {
                 tell(&waiting);
                 told = Some(Instant::now());
             }
-            let limit = left().min(LOOK);
+            // Whoever is to be told is not slept past.
+            let pause = if tell.is_some() && told.is_none() && !to_tell.is_zero() {
+                to_tell
+            } else {
+                LOOK
+            };
+            let limit = left().min(pause);
             match &blocked {
                 Blocked::By { .. } => {
                     let mut woken = Woken::Nothing;
@@ -142,14 +163,17 @@ impl Directory {
                         let Some(obstacle) = pending.obstacle(&blocked) else {
                             break;
                         };
-                        woken = obstacle.sleep(left().min(LOOK), cancelled);
+                        woken = obstacle.sleep(left().min(pause), pace, cancelled);
                         let over = left().is_zero() || cancelled.is_some_and(is_readable);
                         // Somebody may want to be told, or to look for rings.
                         if over || tell.is_some() || !request.held_above.is_empty() {
                             break;
                         }
                     }
-                    only_changed = woken != Woken::Look;
+                    if woken == Woken::Late {
+                        pace = (pace * 2).min(LAST_LOOK);
+                    }
+                    woken_by = Some(woken);
                 }
                 Blocked::Until(time) => nap((*time).min(limit), cancelled),
                 Blocked::Absent(_) => nap(ABSENT.min(limit), cancelled),
@@ -164,7 +188,9 @@ pub(crate) enum Blocked {
     /// These, in the queue of this seat.
     By {
         seat: usize,
-        by: Vec<Entry>,
+        way: Way,
+        /// Whether whoever makes us the next one wakes us.
+        sleeps: bool,
         /// The number that we sleep on, as it was when we looked.
         value: Option<u32>,
     },
@@ -234,8 +260,19 @@ impl<'a> Pending<'a> {
         self.seats.iter().all(|seat| seat.store.is_known())
     }
 
+    /// Whether it has a place in each queue.
+    fn is_in_line(&self) -> bool {
+        self.seats.iter().all(|seat| seat.ticket.get().is_some())
+    }
+
     fn obstacle<'s>(&'s self, blocked: &'s Blocked) -> Option<Obstacle<'s>> {
-        let Blocked::By { seat, by, value } = blocked else {
+        let Blocked::By {
+            seat,
+            way,
+            sleeps,
+            value,
+        } = blocked
+        else {
             return None;
         };
         let seat = self.seats.get(*seat)?;
@@ -243,14 +280,15 @@ impl<'a> Pending<'a> {
             store: &seat.store,
             ticket: seat.ticket.get()?,
             value: *value,
-            by,
+            sleeps: *sleeps,
+            way,
         })
     }
 
     /// Takes a place in each queue, if it has none, and the locks, if they can be had.
     pub(crate) fn advance(&mut self, limit: Duration) -> Result<Step, LockError> {
         let request = self.request;
-        let first_time = self.seats.iter().any(|seat| seat.ticket.get().is_none());
+        let first_time = !self.is_in_line();
         // Everything below looks at all the queues at once.
         let mut lines = together::enter(&self.seats, limit)?;
         let mut tickets: Vec<u64> = Vec::with_capacity(lines.len());
@@ -276,7 +314,7 @@ impl<'a> Pending<'a> {
         } else {
             tickets.extend(self.seats.iter().filter_map(|seat| seat.ticket.get()));
         }
-        let mut ways: Vec<Vec<Entry>> = Vec::with_capacity(lines.len());
+        let mut ways: Vec<Way> = Vec::with_capacity(lines.len());
         for ((seat, line), ticket) in self.seats.iter().zip(&mut lines).zip(&tickets) {
             let name = || seat.wanted.name().to_owned();
             match line.entry(*ticket) {
@@ -299,8 +337,8 @@ impl<'a> Pending<'a> {
         }
         let mut gifts: Vec<Vec<String>> = Vec::new();
         let mut unprepared = None;
-        let mut value = None;
-        if ways.iter().all(Vec::is_empty) {
+        let (mut value, mut is_asleep) = (None, false);
+        if ways.iter().all(Way::is_free) {
             let seats = self.seats.iter().zip(&mut lines).zip(&tickets);
             for (at, ((seat, line), ticket)) in seats.enumerate() {
                 match give(seat, line, *ticket) {
@@ -322,9 +360,11 @@ impl<'a> Pending<'a> {
         }
         // Whoever changes the first queue that keeps us wakes us; in the others we are asleep to
         // nobody.
-        let first = ways.iter().position(|by| !by.is_empty());
+        let first = ways.iter().position(|way| !way.is_free());
         for (at, (line, ticket)) in lines.iter_mut().zip(&tickets).enumerate() {
-            let sleeps = first == Some(at) && Line::may_sleep(&ways[at]);
+            let is_plain = line.entry(*ticket).is_some_and(|it| it.is_plain);
+            let sleeps = first == Some(at) && ways[at].is_far(is_plain);
+            is_asleep |= sleeps;
             if first == Some(at) {
                 value = line.store().word(*ticket);
             }
@@ -354,7 +394,8 @@ impl<'a> Pending<'a> {
             (Some(seat), _) => Step::Unprepared(seat),
             (None, Some(seat)) => Step::Blocked(Blocked::By {
                 seat,
-                by: ways.swap_remove(seat),
+                way: ways.swap_remove(seat),
+                sleeps: is_asleep,
                 value,
             }),
             (None, None) => Step::Blocked(Blocked::Until(ABSENT)),
@@ -377,35 +418,55 @@ impl<'a> Pending<'a> {
 
     /// Looks without entering the section, once something has changed: somebody may have granted us
     /// what we wait for. None if that is not enough to know how it stands.
-    fn look(&self) -> Result<Option<Step>, LockError> {
+    fn look(&self, woken: Woken) -> Result<Option<Step>, LockError> {
         let [seat] = self.seats.as_slice() else {
             return Ok(None);
         };
-        let value = seat.ticket.get().and_then(|it| seat.store.word(it));
+        let Some(ticket) = seat.ticket.get() else {
+            return Ok(None);
+        };
+        // Who is woken mostly is so because he has it.
+        if woken == Woken::Changed
+            && let Some(image) = seat.store.read_only(ticket)?
+            && let Some(token) = granted(&image, ticket)
+        {
+            return Ok(Some(Step::Granted(vec![token])));
+        }
+        let value = seat.store.word(ticket);
         let Some(image) = seat.store.read()? else {
             return Ok(None);
         };
-        let ours = |it: &&Entry| Some(it.ticket) == seat.ticket.get();
+        if let Some(token) = granted(&image, ticket) {
+            return Ok(Some(Step::Granted(vec![token])));
+        }
+        let ours = |it: &&Entry| it.ticket == ticket;
         let Some(entry) = image.entries.iter().find(ours) else {
             return Ok(None);
         };
         if entry.dismissed || !entry.is_plain {
             return Ok(None);
         }
-        if entry.standing == Standing::Holding {
-            return Ok(Some(Step::Granted(vec![entry.token])));
-        }
         let by = blockers(image.shape, &seat.store.places(&image), entry.ticket, &[]);
         if by.is_empty() {
             return Ok(None);
         }
-        let by = image.entries.iter().filter(|it| by.contains(&it.ticket));
-        let by: Vec<Entry> = by.copied().collect();
-        // Asleep to those who change the queue, or next in it.
-        if Line::may_sleep(&by) != entry.sleeps {
+        let way = Way::of(image.those(&by));
+        // Asleep to those who change the queue, or near its head.
+        let is_asleep_for_nothing = entry.sleeps && way.is_next();
+        if is_asleep_for_nothing || (!entry.sleeps && way.is_far(true)) {
             return Ok(None);
         }
-        Ok(Some(Step::Blocked(Blocked::By { seat: 0, by, value })))
+        let blocked = Blocked::By {
+            seat: 0,
+            way,
+            sleeps: entry.sleeps,
+            value,
+        };
+        let is_over = |it: Obstacle<'_>| woken == Woken::Late && it.is_anybody_gone();
+        if self.obstacle(&blocked).is_some_and(is_over) {
+            return Ok(None);
+        }
+        Ok(Some(Step::Blocked(blocked)))
     }
 
     /// Our places, once they are taken.
@@ -518,6 +579,13 @@ impl<'a> Pending<'a> {
         held.sort_unstable_by_key(|(number, _)| *number);
         held.into_iter().map(|(_, held)| held).collect()
     }
+}
+
+/// The token of `ticket`, if somebody else has granted him all that he wants.
+fn granted(image: &Image, ticket: u64) -> Option<u64> {
+    let entry = image.entries.iter().find(|it| it.ticket == ticket)?;
+    let is_granted = entry.is_plain && !entry.dismissed && entry.standing == Standing::Holding;
+    is_granted.then_some(entry.token)
 }
 
 /// Who must go before `ticket` can be granted, and before those can.

@@ -87,6 +87,7 @@ impl Held {
         let mut line = Line::enter(&self.store, STUCK, Shape::Modes)?;
         if let Some(entry) = line.entry_mut(self.ticket) {
             entry.work = work;
+            entry.is_own_work = false;
         }
         line.save()
     }

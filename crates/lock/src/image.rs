@@ -6,7 +6,7 @@
 use ward_model::lock::{Mode, Shape, Standing, Turn};
 
 /// What an image begins with; it changes whenever the format does.
-const MAGIC: [u8; 8] = *b"wardlk3\n";
+const MAGIC: [u8; 8] = *b"wardlk4\n";
 /// Bytes before the entries, and of each.
 const HEADER: usize = 160;
 const ENTRY: usize = 112;
@@ -14,6 +14,9 @@ const ENTRY: usize = 112;
 pub(crate) const NO_TEXT: u32 = u32::MAX;
 /// No more are in a queue.
 pub(crate) const MOST: usize = 4096;
+/// No number that is counted on from is higher, by far: the highest, tickets, begin with the microseconds since 1970 and
+/// are places in a file, of which there are 2^63. What has a higher one was not written by us.
+const HIGHEST: u64 = 1 << 62;
 /// No image is longer, bytes.
 pub(crate) const LONGEST: usize = HEADER + MOST * ENTRY;
 
@@ -51,6 +54,8 @@ pub(crate) struct Entry {
     pub(crate) dismissed: bool,
     /// A person holds it, without a process.
     pub(crate) reserved: bool,
+    /// He becomes the work himself, and wakes nobody when it ends.
+    pub(crate) is_own_work: bool,
     /// As which user.
     pub(crate) uid: u32,
     /// Who waits, or waited.
@@ -100,42 +105,52 @@ pub(crate) struct Image {
     pub(crate) entries: Vec<Entry>,
 }
 
-struct Writer(Vec<u8>);
+/// What finds no room is not written: whoever writes knows how much there is.
+struct Writer<'a>(&'a mut [u8]);
 
-impl Writer {
+impl Writer<'_> {
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        if let Some((first, rest)) = std::mem::take(&mut self.0).split_first_chunk_mut() {
+            *first = bytes;
+            self.0 = rest;
+        }
+    }
     fn u8(&mut self, value: u8) {
-        self.0.push(value);
+        self.put(value.to_le_bytes());
     }
     fn u32(&mut self, value: u32) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.put(value.to_le_bytes());
     }
     fn i32(&mut self, value: i32) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.put(value.to_le_bytes());
     }
     fn u64(&mut self, value: u64) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.put(value.to_le_bytes());
     }
 }
 
+/// What is not there any more is read as 0: whoever reads knows how much there is.
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (first, rest) = self.0.split_first_chunk()?;
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let Some((first, rest)) = self.0.split_first_chunk() else {
+            return [0; N];
+        };
         self.0 = rest;
-        Some(*first)
+        *first
     }
-    fn u8(&mut self) -> Option<u8> {
-        self.take().map(u8::from_le_bytes)
+    fn u8(&mut self) -> u8 {
+        u8::from_le_bytes(self.take())
     }
-    fn u32(&mut self) -> Option<u32> {
-        self.take().map(u32::from_le_bytes)
+    fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.take())
     }
-    fn i32(&mut self) -> Option<i32> {
-        self.take().map(i32::from_le_bytes)
+    fn i32(&mut self) -> i32 {
+        i32::from_le_bytes(self.take())
     }
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_le_bytes)
+    fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.take())
     }
 }
 
@@ -147,7 +162,7 @@ pub(crate) struct Head {
     checksum: u64,
 }
 
-const HEAD: usize = 32;
+pub(crate) const HEAD: usize = 32;
 
 /// Whether something was written by us, whole or not, in this version or another.
 pub(crate) fn is_of_a_queue(bytes: &[u8]) -> bool {
@@ -156,14 +171,15 @@ pub(crate) fn is_of_a_queue(bytes: &[u8]) -> bool {
 
 impl Head {
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        let mut reader = Reader(bytes);
-        if reader.take()? != MAGIC {
+        let mut reader = Reader(bytes.get(..HEAD)?);
+        if reader.take() != MAGIC {
             return None;
         }
-        let generation = reader.u64()?;
-        let length = usize::try_from(reader.u64()?).ok()?;
-        let checksum = reader.u64()?;
-        (HEADER..=LONGEST).contains(&length).then_some(Self {
+        let generation = reader.u64();
+        let length = usize::try_from(reader.u64()).ok()?;
+        let checksum = reader.u64();
+        let is_possible = (HEADER..=LONGEST).contains(&length) && generation <= HIGHEST;
+        is_possible.then_some(Self {
             generation,
             length,
             checksum,
@@ -172,15 +188,21 @@ impl Head {
 }
 
 impl Image {
-    /// As bytes, as the change of this number.
-    pub(crate) fn write(&self, generation: u64) -> Vec<u8> {
+    /// As bytes, as the change of this number, in the place of whatever else is in there.
+    pub(crate) fn write(&self, generation: u64, bytes: &mut Vec<u8>) {
         let length = HEADER + self.entries.len() * ENTRY;
-        let mut to = Writer(Vec::with_capacity(length));
-        to.0.extend_from_slice(&MAGIC);
+        bytes.clear();
+        bytes.resize(length, 0);
+        let (header, places) = bytes.split_at_mut(HEADER);
+        for (place, entry) in places.as_chunks_mut().0.iter_mut().zip(&self.entries) {
+            entry.write(place);
+        }
+        let mut to = Writer(header);
+        to.put(MAGIC);
         to.u64(generation);
         to.u64(length as u64);
         to.u64(0);
-        to.0.extend_from_slice(&self.boot);
+        to.put(self.boot);
         to.u64(self.next_ticket);
         let (kind, slots) = match self.shape {
             Shape::Modes => (0, 0),
@@ -205,47 +227,63 @@ impl Image {
         ] {
             to.u64(count);
         }
-        to.0.resize(HEADER, 0);
-        for entry in &self.entries {
-            entry.write(&mut to);
-        }
-        let sum = checksum(generation, &to.0[HEAD..]);
-        to.0[HEAD - 8..HEAD].copy_from_slice(&sum.to_le_bytes());
-        to.0
+        let sum = checksum(generation, &bytes[HEAD..]);
+        bytes[HEAD - 8..HEAD].copy_from_slice(&sum.to_le_bytes());
     }
 
-    /// From the bytes that a head belongs to; `None` if they are not whole.
-    pub(crate) fn read(head: &Head, bytes: &[u8]) -> Option<Self> {
+    /// Those with these tickets, which are in the order of the queue.
+    pub(crate) fn those<'a>(&'a self, tickets: &'a [u64]) -> impl Iterator<Item = &'a Entry> {
+        let mut left = tickets.iter().peekable();
+        let is_meant = move |it: &&Entry| left.next_if(|next| **next == it.ticket).is_some();
+        self.entries.iter().filter(is_meant)
+    }
+
+    /// From the bytes that a head belongs to; `None` if they are not whole. If it is asked for the
+    /// owner of one ticket, `only` he is in it.
+    pub(crate) fn read(head: &Head, bytes: &[u8], only: Option<u64>) -> Option<Self> {
         let bytes = bytes.get(..head.length)?;
         if checksum(head.generation, &bytes[HEAD..]) != head.checksum {
             return None;
         }
         let mut from = Reader(&bytes[HEAD..HEADER]);
-        let boot = from.take()?;
-        let next_ticket = from.u64()?;
-        let (kind, slots) = (from.u32()?, from.u32()?);
+        let boot = from.take();
+        let next_ticket = from.u64();
+        let (kind, slots) = (from.u32(), from.u32());
         let shape = match kind {
             0 => Shape::Modes,
             1 => Shape::Slots(slots),
             2 => Shape::Pool,
             _ => return None,
         };
-        let (idle, used_until) = (from.u64()?, from.u64()?);
-        let (sequence, set_aside) = (from.u64()?, from.u64()?);
+        let (idle, used_until) = (from.u64(), from.u64());
+        let (sequence, set_aside) = (from.u64(), from.u64());
         let counts = Counts {
-            granted: from.u64()?,
-            refused: from.u64()?,
-            waited: from.u64()?,
-            longest_wait: from.u64()?,
-            held: from.u64()?,
-            longest_hold: from.u64()?,
-            ended: from.u64()?,
+            granted: from.u64(),
+            refused: from.u64(),
+            waited: from.u64(),
+            longest_wait: from.u64(),
+            held: from.u64(),
+            longest_hold: from.u64(),
+            ended: from.u64(),
         };
-        let entries = bytes[HEADER..]
-            .chunks_exact(ENTRY)
-            .map(|bytes| Entry::read(&mut Reader(bytes)))
-            .collect::<Option<Vec<_>>>()?;
-        Some(Self {
+        let counted = [next_ticket, counts.granted, counts.refused, counts.ended];
+        if counted.iter().any(|number| *number > HIGHEST) {
+            return None;
+        }
+        let (places, _) = bytes[HEADER..].as_chunks::<ENTRY>();
+        // Room for all at once, and for one who comes.
+        let room = only.map_or(places.len(), |_| 0);
+        let mut entries = Vec::with_capacity(room + 1);
+        let mut are_possible = true;
+        let read = |place| Entry::read(place, &mut are_possible);
+        match only.map(u64::to_le_bytes) {
+            None => entries.extend(places.iter().map(read)),
+            Some(ticket) => {
+                let his = places.iter().filter(|place| place.starts_with(&ticket));
+                entries.extend(his.map(read));
+            }
+        }
+        are_possible.then_some(Self {
             boot,
             next_ticket,
             shape,
@@ -267,8 +305,8 @@ fn number<T: PartialEq>(all: &[T], value: &T) -> u8 {
 }
 
 impl Entry {
-    fn write(&self, to: &mut Writer) {
-        let begin = to.0.len();
+    fn write(&self, place: &mut [u8; ENTRY]) {
+        let mut to = Writer(place);
         to.u64(self.ticket);
         to.u32(self.take);
         to.i32(self.priority);
@@ -284,6 +322,7 @@ impl Entry {
             self.dismissed,
             self.reserved,
             self.is_plain,
+            self.is_own_work,
         ];
         to.u8(flags
             .into_iter()
@@ -304,35 +343,35 @@ impl Entry {
         ] {
             to.u64(number);
         }
-        to.0.resize(begin + ENTRY, 0);
     }
 
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let ticket = from.u64()?;
-        let (take, priority) = (from.u32()?, from.i32()?);
-        let (slot, version) = (from.u32()?, from.u32()?);
-        let mode = *Mode::ALL.get(usize::from(from.u8()?))?;
-        let turn = *TURNS.get(usize::from(from.u8()?))?;
-        let flags = from.u8()?;
+    /// Put to its place at once: to hand it on as one that may be none takes as long again.
+    fn read(place: &[u8; ENTRY], is_possible: &mut bool) -> Self {
+        let mut from = Reader(place);
+        let ticket = from.u64();
+        let (take, priority) = (from.u32(), from.i32());
+        let (slot, version) = (from.u32(), from.u32());
+        let mode = Mode::ALL.get(usize::from(from.u8())).copied();
+        let turn = TURNS.get(usize::from(from.u8())).copied();
+        *is_possible &= ticket <= HIGHEST && mode.is_some() && turn.is_some();
+        let flags = from.u8();
         let flag = |at: u8| flags & (1 << at) != 0;
-        from.u8()?;
-        let uid = from.u32()?;
-        let mut who = || {
-            Some(Who {
-                pid: from.i32()?,
-                start: from.u64()?,
-            })
+        from.u8();
+        let uid = from.u32();
+        let mut who = || Who {
+            pid: from.i32(),
+            start: from.u64(),
         };
-        let (owner, guardian, work) = (who()?, who()?, who()?);
-        Some(Self {
+        let (owner, guardian, work) = (who(), who(), who());
+        Self {
             ticket,
             standing: if flag(0) {
                 Standing::Holding
             } else {
                 Standing::Waiting
             },
-            mode,
-            turn,
+            mode: mode.unwrap_or(Mode::EX),
+            turn: turn.unwrap_or_default(),
             take,
             priority,
             slot,
@@ -343,35 +382,42 @@ impl Entry {
             dismissed: flag(4),
             reserved: flag(5),
             is_plain: flag(6),
+            is_own_work: flag(7),
             uid,
             owner,
             guardian,
             work,
-            namespace: from.u64()?,
-            asked_at: from.u64()?,
-            held_since: from.u64()?,
-            until: from.u64()?,
-            token: from.u64()?,
-        })
+            namespace: from.u64(),
+            asked_at: from.u64(),
+            held_since: from.u64(),
+            until: from.u64(),
+            token: from.u64(),
+        }
     }
 }
 
-/// 64 bits, eight bytes at a time: against torn writes, not against people, who may write the file
-/// anyway.
+/// 64 bits: against torn writes, not against people, who may write the file anyway. Four rows of
+/// eight bytes at a time, none of which waits for another: in a long queue this is most of a turn.
 pub(crate) fn checksum(generation: u64, bytes: &[u8]) -> u64 {
     const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+    const ROWS: usize = 4;
     let mix = |hash: u64, word: u64| {
         let mixed = (hash ^ word).wrapping_mul(MULTIPLIER);
         mixed ^ (mixed >> 29)
     };
-    let (words, rest) = bytes.as_chunks();
-    let mut hash = mix(generation, bytes.len() as u64);
-    for word in words {
-        hash = mix(hash, u64::from_le_bytes(*word));
-    }
-    let mut last = [0; 8];
+    let seed = mix(generation, bytes.len() as u64);
+    let mut rows: [u64; ROWS] = std::array::from_fn(|row| seed.wrapping_add(row as u64));
+    let mut add = |block: &[u8; 8 * ROWS]| {
+        for (row, word) in rows.iter_mut().zip(block.as_chunks().0) {
+            *row = mix(*row, u64::from_le_bytes(*word));
+        }
+    };
+    let (blocks, rest) = bytes.as_chunks();
+    blocks.iter().for_each(&mut add);
+    let mut last = [0; 8 * ROWS];
     last[..rest.len()].copy_from_slice(rest);
-    mix(hash, u64::from_le_bytes(last))
+    add(&last);
+    rows.into_iter().fold(seed, mix)
 }
 
 #[cfg(test)]
@@ -380,14 +426,20 @@ mod tests {
 
     use super::*;
 
+    fn bytes_of(image: &Image, generation: u64) -> Vec<u8> {
+        let mut bytes = vec![7; 3];
+        image.write(generation, &mut bytes);
+        bytes
+    }
+
     prop_compose! {
         fn any_entry()(
-            numbers in prop::array::uniform9(any::<u64>()),
+            numbers in prop::array::uniform9(0..=HIGHEST),
             small in prop::array::uniform4(any::<u32>()),
             signed in prop::array::uniform4(any::<i32>()),
             mode in 0..6usize,
             turn in 0..3usize,
-            flags in prop::array::uniform7(any::<bool>()),
+            flags in prop::array::uniform8(any::<bool>()),
         ) -> Entry {
             let who = |at: usize| Who { pid: signed[at], start: numbers[at] };
             Entry {
@@ -405,6 +457,7 @@ mod tests {
                 dismissed: flags[4],
                 reserved: flags[5],
                 is_plain: flags[6],
+                is_own_work: flags[7],
                 uid: small[3],
                 owner: who(0),
                 guardian: who(1),
@@ -418,12 +471,42 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_cannot_be_counted_on_from_is_not_read() {
+        let empty = Image {
+            boot: [0; 16],
+            next_ticket: 1,
+            shape: Shape::Modes,
+            idle: 0,
+            used_until: 0,
+            sequence: 0,
+            set_aside: 0,
+            counts: Counts::default(),
+            entries: Vec::new(),
+        };
+        let is_read = |image: &Image, generation| {
+            let bytes = bytes_of(image, generation);
+            Head::read(&bytes).is_some_and(|head| Image::read(&head, &bytes, None).is_some())
+        };
+        assert!(is_read(&empty, 1) && !is_read(&empty, u64::MAX));
+        for set in [
+            |image: &mut Image| image.next_ticket = u64::MAX,
+            |image: &mut Image| image.counts.granted = u64::MAX,
+            |image: &mut Image| image.counts.refused = u64::MAX,
+            |image: &mut Image| image.counts.ended = u64::MAX,
+        ] {
+            let mut image = empty.clone();
+            set(&mut image);
+            assert!(!is_read(&image, 1), "{image:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_was_written_is_read(
             entries in prop::collection::vec(any_entry(), 0..5),
             boot in any::<[u8; 16]>(),
-            numbers in prop::array::uniform10(any::<u64>()),
+            numbers in prop::array::uniform10(0..=HIGHEST),
             shape in prop::sample::select(vec![Shape::Modes, Shape::Slots(7), Shape::Pool]),
             harm in any::<prop::sample::Index>(),
         ) {
@@ -446,15 +529,15 @@ mod tests {
                 },
                 entries,
             };
-            let mut bytes = image.write(numbers[0]);
+            let mut bytes = bytes_of(&image, numbers[0]);
             let head = Head::read(&bytes).expect("a head");
             prop_assert_eq!(head.length, bytes.len());
             prop_assert_eq!(head.generation, numbers[0]);
-            prop_assert_eq!(Image::read(&head, &bytes), Some(image));
-            prop_assert_eq!(Image::read(&head, &bytes[..bytes.len() - 1]), None);
+            prop_assert_eq!(Image::read(&head, &bytes, None), Some(image));
+            prop_assert_eq!(Image::read(&head, &bytes[..bytes.len() - 1], None), None);
             let at = harm.index(bytes.len());
             bytes[at] ^= 0x40;
-            let read = Head::read(&bytes).and_then(|head| Image::read(&head, &bytes));
+            let read = Head::read(&bytes).and_then(|head| Image::read(&head, &bytes, None));
             prop_assert_eq!(read, None);
         }
     }

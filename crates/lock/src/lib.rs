@@ -36,6 +36,7 @@ mod kept;
 mod line;
 mod listing;
 mod name;
+mod pages;
 mod people;
 mod place;
 mod record;

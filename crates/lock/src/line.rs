@@ -3,10 +3,11 @@
 //! A change is made in memory and saved at once at the end: whoever is killed before that has
 //! changed nothing.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::time::Duration;
 
-use ward_model::lock::{Rank, Shape, Standing, Turn, blockers};
+use ward_model::lock::{Place, Rank, Shape, Standing, Turn, blockers};
 
 use crate::error::LockError;
 use crate::history;
@@ -14,6 +15,7 @@ use crate::image::{Entry, Image, NO_TEXT};
 use crate::record::{Ended, Past, Record};
 use crate::store::{Section, Store};
 use crate::surroundings;
+use crate::wait::Way;
 
 /// With more than this in the queue, whoever has gone is looked for although he is in nobody's way.
 const MANY: usize = 32;
@@ -32,9 +34,13 @@ const MOST_IN_VAIN: usize = 64;
 pub(crate) struct Line<'a> {
     section: Section<'a>,
     image: Image,
+    /// He was there a moment ago: he need not be looked for twice in one section.
+    there: Cell<Option<u64>>,
     changed: bool,
     /// They have the lock by what was changed, and do not know it yet.
     granted: Vec<u64>,
+    /// Somebody has it by what was changed who will wake nobody when he ends.
+    is_watched: bool,
 }
 
 impl<'a> Line<'a> {
@@ -49,8 +55,10 @@ impl<'a> Line<'a> {
         Ok(Self {
             section,
             image,
+            there: Cell::new(None),
             changed: false,
             granted: Vec::new(),
+            is_watched: false,
         })
     }
 
@@ -119,6 +127,11 @@ impl<'a> Line<'a> {
         entries.find(|it| it.ticket == ticket)
     }
 
+    /// Those with these tickets, which are in the order of the queue.
+    fn those<'t>(&'t self, tickets: &'t [u64]) -> impl Iterator<Item = &'t Entry> {
+        self.image.those(tickets)
+    }
+
     pub(crate) fn record(&self, entry: &Entry) -> Record {
         Record::new(entry, &self.store().text(entry))
     }
@@ -138,6 +151,7 @@ impl<'a> Line<'a> {
     pub(crate) fn is_used(&self) -> Result<bool, LockError> {
         for entry in &self.image.entries {
             if self.store().is_there(entry)? {
+                self.there.set(Some(entry.ticket));
                 return Ok(true);
             }
         }
@@ -209,25 +223,20 @@ impl<'a> Line<'a> {
 
     /// Who is in the way of `ticket` and there. Who is not there any more is struck off, but only as
     /// far as he is in the way: to look after everybody would make a long queue slow.
-    pub(crate) fn in_the_way(
-        &mut self,
-        ticket: u64,
-        family: &[u64],
-    ) -> Result<Vec<Entry>, LockError> {
+    pub(crate) fn in_the_way(&mut self, ticket: u64, family: &[u64]) -> Result<Way, LockError> {
         loop {
             let places = self.store().places(&self.image);
             let by = blockers(self.image.shape, &places, ticket, family);
             let mut gone = Vec::new();
-            let mut there = Vec::new();
+            let mut there = Vec::with_capacity(by.len());
             let mut waiting = 0;
-            for other in by {
-                let Some(entry) = self.entry(other).copied() else {
-                    continue;
-                };
+            for entry in self.those(&by) {
+                let other = entry.ticket;
                 // Of those who wait, the first few are enough to be in the way.
                 let waits = entry.standing == Standing::Waiting;
                 let looked_at = !waits || waiting < WATCHERS;
-                if looked_at && !self.store().is_there(&entry)? {
+                let is_known = self.there.get() == Some(other);
+                if looked_at && !is_known && !self.store().is_there(entry)? {
                     gone.push(other);
                 } else {
                     waiting += usize::from(waits);
@@ -235,17 +244,12 @@ impl<'a> Line<'a> {
                 }
             }
             if gone.is_empty() {
-                return Ok(there);
+                return Ok(Way::of(there));
             }
             for other in gone {
                 self.remove(other, Ended::Gone);
             }
         }
-    }
-
-    /// Whether somebody with these in his way may sleep until he is woken: he is not next.
-    pub(crate) fn may_sleep(by: &[Entry]) -> bool {
-        by.iter().any(|it| it.standing == Standing::Waiting)
     }
 
     /// Grants it to somebody.
@@ -262,6 +266,8 @@ impl<'a> Line<'a> {
         entry.held_since = now;
         entry.sleeps = false;
         let waited = now.saturating_sub(entry.asked_at);
+        let is_own_work = entry.is_own_work;
+        self.is_watched |= is_own_work;
         let counts = &mut self.image_mut().counts;
         counts.granted += 1;
         counts.waited = counts.waited.saturating_add(waited);
@@ -271,21 +277,33 @@ impl<'a> Line<'a> {
     /// Grants it to those who are next, where a grant is all that they want: then they need not enter
     /// the section for it. Whoever was killed meanwhile holds it as if he had been killed after.
     fn hand_over(&mut self) {
-        let mut in_vain: Vec<Entry> = Vec::new();
-        let plain = self.in_order(|it| it.is_plain && !it.dismissed);
-        if plain.is_empty() {
+        let waiting = self.in_order(|it| !it.dismissed);
+        if !waiting.iter().any(|it| it.is_plain) {
             return;
         }
-        let mut places = self.store().places(&self.image);
-        for entry in plain {
-            if self.is_behind(&entry, &in_vain) {
+        let (mut granted, mut in_vain) = (Vec::new(), Vec::new());
+        // Who comes after somebody is not in his way: in a long queue most need not be looked at.
+        let mut places: Vec<Place> = Vec::new();
+        let holds = |it: &&Entry| it.standing == Standing::Holding;
+        let holders = self.image.entries.iter().filter(holds);
+        let mut ahead = holders.chain(waiting.iter().copied());
+        for entry in waiting.iter().copied() {
+            if !entry.is_plain || self.is_behind(entry, &in_vain) {
                 continue;
             }
             let ticket = entry.ticket;
-            if blockers(self.image.shape, &places, ticket, &[]).is_empty() {
-                self.grant(ticket);
-                self.granted.push(ticket);
-                for place in places.iter_mut().filter(|it| it.ticket == ticket) {
+            let mut is_free = || {
+                let is_his = |it: &Place| it.ticket == ticket;
+                while !places.last().is_some_and(is_his)
+                    && let Some(next) = ahead.next()
+                {
+                    places.push(self.store().place(self.image.shape, next));
+                }
+                blockers(self.image.shape, &places, ticket, &[]).is_empty()
+            };
+            if !self.is_kept_out(entry) && is_free() {
+                granted.push(ticket);
+                if let Some(place) = places.last_mut() {
                     place.standing = Standing::Holding;
                 }
             } else {
@@ -295,14 +313,18 @@ impl<'a> Line<'a> {
                 }
             }
         }
+        for ticket in &granted {
+            self.grant(*ticket);
+        }
+        self.granted = granted;
     }
 
     /// Those who wait and are such, first who is first.
-    fn in_order(&self, such: impl Fn(&Entry) -> bool) -> Vec<Entry> {
-        let waiting = self.image.entries.iter();
-        let waiting = waiting.filter(|it| it.standing == Standing::Waiting && such(it));
-        let mut waiting: Vec<Entry> = waiting.copied().collect();
-        let rank = |it: &Entry| Rank::of(it.priority, it.turn, it.ticket);
+    fn in_order(&self, such: impl Fn(&Entry) -> bool) -> Vec<&Entry> {
+        let mut waiting = Vec::with_capacity(self.image.entries.len());
+        let is_meant = |it: &&Entry| it.standing == Standing::Waiting && such(it);
+        waiting.extend(self.image.entries.iter().filter(is_meant));
+        let rank = |it: &&Entry| Rank::of(it.priority, it.turn, it.ticket);
         if !waiting.is_sorted_by_key(rank) {
             waiting.sort_by_key(rank);
         }
@@ -311,7 +333,7 @@ impl<'a> Line<'a> {
 
     /// Whether it is plain that somebody cannot have it, as those wait before him who cannot: without
     /// that, everybody in a long queue would have to be compared with everybody.
-    fn is_behind(&self, entry: &Entry, in_vain: &[Entry]) -> bool {
+    fn is_behind(&self, entry: &Entry, in_vain: &[&Entry]) -> bool {
         // Who waits for a part, or a thing, or for nobody's turn may have it before others.
         if entry.has_text || entry.turn == Turn::FirstFit {
             return false;
@@ -321,6 +343,17 @@ impl<'a> Line<'a> {
             Shape::Slots(_) => !in_vain.is_empty(),
             Shape::Pool => false,
         }
+    }
+
+    /// Whether it is plain that somebody cannot have it, as somebody holds it with whom he does not go.
+    fn is_kept_out(&self, entry: &Entry) -> bool {
+        let holders = self.image.entries.iter();
+        let mut holders = holders.filter(|it| it.standing == Standing::Holding);
+        self.image.shape == Shape::Modes
+            && holders.any(|it| {
+                let of_all = !entry.has_text || !it.has_text;
+                of_all && !it.mode.goes_with(entry.mode)
+            })
     }
 
     /// Saves what has changed, and wakes whoever must look now.
@@ -334,6 +367,10 @@ impl<'a> Line<'a> {
             if let Some(entry) = self.entry_mut(*ticket) {
                 entry.sleeps = false;
             }
+        }
+        if self.is_watched {
+            let next = self.in_order(|it| !it.dismissed);
+            woken.extend(next.first().map(|it| it.ticket));
         }
         self.section.save(&self.image)?;
         woken.append(&mut self.granted);
@@ -353,7 +390,7 @@ impl<'a> Line<'a> {
         }
         let places = self.store().places(&self.image);
         let mut woken = Vec::new();
-        let mut asleep: Vec<Entry> = Vec::new();
+        let mut asleep: Vec<&Entry> = Vec::new();
         for entry in looking {
             if entry.dismissed {
                 woken.push(entry.ticket);
@@ -361,14 +398,12 @@ impl<'a> Line<'a> {
             }
             // Of what he shares with those above him only he knows.
             let knows_more = entry.has_above && !entry.is_plain;
-            if !knows_more && self.is_behind(&entry, &asleep) {
+            if !knows_more && self.is_behind(entry, &asleep) {
                 continue;
             }
-            let by: Vec<Entry> = blockers(self.image.shape, &places, entry.ticket, &[])
-                .into_iter()
-                .filter_map(|other| self.entry(other).copied())
-                .collect();
-            if by.is_empty() || knows_more || (entry.sleeps && !Self::may_sleep(&by)) {
+            let by = blockers(self.image.shape, &places, entry.ticket, &[]);
+            let is_next = self.those(&by).all(|it| it.standing == Standing::Holding);
+            if by.is_empty() || knows_more || (entry.sleeps && is_next) {
                 woken.push(entry.ticket);
             } else {
                 asleep.push(entry);
@@ -385,13 +420,14 @@ impl<'a> Line<'a> {
     pub(crate) fn tidy_head(&mut self) -> Result<bool, LockError> {
         loop {
             let waiting = self.in_order(|_| true);
-            let Some(next) = waiting.first().copied() else {
+            let Some(next) = waiting.first() else {
                 return Ok(false);
             };
-            if self.store().is_there(&next)? {
+            if self.store().is_there(next)? {
                 return Ok(true);
             }
-            self.remove(next.ticket, Ended::Gone);
+            let ticket = next.ticket;
+            self.remove(ticket, Ended::Gone);
         }
     }
 }

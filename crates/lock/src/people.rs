@@ -250,8 +250,7 @@ impl Directory {
 /// From whom it must be taken so that `ticket` can have it, and from nobody else: who came to it last
 /// goes first.
 fn victims(line: &mut Line<'_>, ticket: u64) -> Result<Vec<Entry>, LockError> {
-    let mut holders = line.in_the_way(ticket, &[])?;
-    holders.retain(|it| it.standing == Standing::Holding);
+    let mut holders = line.in_the_way(ticket, &[])?.holders;
     holders.sort_unstable_by_key(|it| std::cmp::Reverse(it.token));
     let shape = line.image().shape;
     let places = line.store().places(line.image());

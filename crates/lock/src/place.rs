@@ -7,6 +7,7 @@
 //! kept the numbers of one lock in two places would give them twice.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -124,12 +125,22 @@ impl Directory {
     }
 
     fn at(path: PathBuf) -> Result<Self, LockError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .map_err(LockError::io("make the directory", &path))?;
-        let meta = fs::metadata(&path).map_err(LockError::io("use", &path))?;
+        let meta = match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(&path)
+                    .map_err(LockError::io("make the directory", &path))?;
+                fs::metadata(&path)
+            }
+            looked => looked,
+        };
+        let meta = meta.map_err(LockError::io("use", &path))?;
+        if !meta.is_dir() {
+            let error = io::Error::from(io::ErrorKind::NotADirectory);
+            return Err(LockError::io("make the directory", &path)(error));
+        }
         if meta.mode() & 0o002 != 0 {
             return Err(LockError::Open(path));
         }

@@ -81,7 +81,7 @@ impl Record {
             pid: entry.owner.pid,
             start_ticks: entry.owner.start,
             guardian: known(entry.guardian),
-            work: known(entry.work),
+            work: known(entry.work).filter(|_| entry.standing == Standing::Holding),
             user: text.user.clone(),
             uid: entry.uid,
             host: text.host.clone(),

@@ -220,6 +220,9 @@ pub struct Request {
     pub reentrant: bool,
     /// How long a lock counts as used after the last one has gone, if it was not before us.
     pub idle: Duration,
+    /// Whoever asks is the work, by execve(2), and cannot wake who waits when it ends: that he watches
+    /// himself.
+    pub becomes_work: bool,
 }
 
 impl Request {
@@ -237,6 +240,7 @@ impl Request {
             held_above: Vec::new(),
             reentrant: false,
             idle: Duration::ZERO,
+            becomes_work: false,
         }
     }
 

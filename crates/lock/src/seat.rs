@@ -149,6 +149,8 @@ pub(crate) fn enqueue(
         line.section().write_text(slot, text)?;
         slot
     };
+    // Whose start is not known, as there is no /proc, would be taken for whoever has his number.
+    let is_own_work = request.becomes_work && surroundings::ourselves().start != 0;
     line.image_mut().entries.push(Entry {
         ticket,
         token: 0,
@@ -168,10 +170,15 @@ pub(crate) fn enqueue(
             && !request.reentrant,
         dismissed: false,
         reserved: false,
+        is_own_work,
         uid: surroundings::own_uid(),
         owner: surroundings::ourselves(),
         guardian: Who::default(),
-        work: Who::default(),
+        work: if is_own_work {
+            surroundings::ourselves()
+        } else {
+            Who::default()
+        },
         namespace: surroundings::namespace(),
         asked_at: surroundings::now(),
         held_since: 0,

@@ -27,8 +27,9 @@ use ward_sys::words::Words;
 
 use crate::error::LockError;
 use crate::history::{self, REMEMBERED};
-use crate::image::{Counts, Entry, Head, Image, LONGEST, MOST, NO_TEXT, is_of_a_queue};
+use crate::image::{Counts, Entry, HEAD, Head, Image, LONGEST, MOST, NO_TEXT, is_of_a_queue};
 use crate::name::Name;
+use crate::pages;
 use crate::surroundings;
 use crate::text::{ROOM, Text};
 
@@ -46,7 +47,7 @@ pub(crate) const HISTORY: u64 = 1 << 20;
 const TEXTS: u64 = HISTORY + REMEMBERED * history::ROOM as u64;
 
 /// How much of a copy is read at once: most are no longer.
-const FIRST_READ: usize = 4 << 10;
+const FIRST_READ: usize = 1 << 10;
 
 const _: () = assert!(COPIES[0] + LONGEST as u64 <= COPIES[1]);
 const _: () = assert!(COPIES[1] + LONGEST as u64 <= HISTORY);
@@ -69,6 +70,21 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// So often it is tried before we sleep.
 const TRIES: u32 = 24;
 
+thread_local! {
+    /// Where long queues are read to, and written from.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Has the room for long queues used: that which stays, or another where a thread that ends has given it
+/// back, and then lets go of a lock.
+fn with_scratch<T>(mut used: impl FnMut(&mut Vec<u8>) -> T) -> T {
+    let kept = SCRATCH.try_with(|room| room.try_borrow_mut().ok().map(|mut room| used(&mut room)));
+    kept.ok().flatten().unwrap_or_else(|| used(&mut Vec::new()))
+}
+
+/// Which copy a queue is in, its number, and what is in it.
+type Placed = (usize, u64, Image);
+
 /// One lock's file, open by a description of our own.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -76,7 +92,11 @@ pub(crate) struct Store {
     path: PathBuf,
     name: Name,
     is_new: bool,
-    words: OnceCell<Option<Words>>,
+    /// Whose page of numbers is mapped, once it was looked at.
+    page: Cell<Option<pages::Id>>,
+    words: OnceCell<Option<Arc<Words>>>,
+    /// What we have written, where only we are in it, and its place.
+    written: RefCell<Option<Placed>>,
     /// Texts that were read, by ticket: they change with their version only.
     texts: RefCell<HashMap<u64, Arc<Text>>>,
 }
@@ -117,7 +137,9 @@ impl Store {
             path,
             name: name.clone(),
             is_new,
+            page: Cell::new(None),
             words: OnceCell::new(),
+            written: RefCell::default(),
             texts: RefCell::default(),
         }
     }
@@ -143,13 +165,17 @@ impl Store {
 
     /// Whether there is a queue in it, of whichever boot.
     pub(crate) fn has_queue(&self) -> Result<bool, LockError> {
-        let newest = self.newest().map_err(LockError::io("read", &self.path))?;
-        Ok(newest.is_some())
+        let newest = self.newest(None);
+        Ok(newest.map_err(LockError::io("read", &self.path))?.is_some())
     }
 
     /// Whether the file still is the one of its name, or any: somebody may have removed it.
     pub(crate) fn is_known(&self) -> bool {
-        self.file.metadata().is_ok_and(|meta| meta.nlink() > 0)
+        let Ok(meta) = self.file.metadata() else {
+            return false;
+        };
+        self.page.set(pages::id(&meta));
+        meta.nlink() > 0
     }
 
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
@@ -216,10 +242,21 @@ impl Store {
     /// The queue as it is, or was a moment ago; `None` if there is none yet, or it is of another
     /// boot.
     pub(crate) fn read(&self) -> Result<Option<Image>, LockError> {
+        self.read_of(None)
+    }
+
+    /// As [`Store::read`], with nobody in it but the owner of this ticket.
+    pub(crate) fn read_only(&self, ticket: u64) -> Result<Option<Image>, LockError> {
+        self.read_of(Some(ticket))
+    }
+
+    fn read_of(&self, only: Option<u64>) -> Result<Option<Image>, LockError> {
         // Two may change it while we read the older copy, and so on.
         let mut newest = None;
         for _ in 0..READS {
-            newest = self.newest().map_err(LockError::io("read", &self.path))?;
+            newest = self
+                .newest(only)
+                .map_err(LockError::io("read", &self.path))?;
             if newest.is_some() {
                 break;
             }
@@ -274,8 +311,9 @@ impl Store {
         }
     }
 
-    /// The newest whole copy: which one, its number, and what is in it.
-    fn newest(&self) -> io::Result<Option<(usize, u64, Image)>> {
+    /// The newest whole copy: which one, its number, and what is in it, or `only` the owner of a
+    /// ticket.
+    fn newest(&self, only: Option<u64>) -> io::Result<Option<Placed>> {
         let mut pages = [[0; FIRST_READ]; 2];
         let mut heads = [None; 2];
         for ((at, page), head) in COPIES.into_iter().zip(&mut pages).zip(&mut heads) {
@@ -295,20 +333,34 @@ impl Store {
                 continue;
             };
             let image = if head.length <= read {
-                Image::read(&head, &pages[index])
+                Image::read(&head, &pages[index], only)
             } else {
-                let mut bytes = vec![0; head.length];
-                bytes[..read].copy_from_slice(&pages[index][..read]);
-                let more = self
-                    .file
-                    .read_at(&mut bytes[read..], COPIES[index] + read as u64)?;
-                Image::read(&head, &bytes[..read + more])
+                with_scratch(|bytes| -> io::Result<Option<Image>> {
+                    bytes.resize(bytes.len().max(head.length), 0);
+                    let (first, rest) = bytes[..head.length].split_at_mut(read);
+                    first.copy_from_slice(&pages[index][..read]);
+                    let more = self.file.read_at(rest, COPIES[index] + read as u64)?;
+                    Ok(Image::read(&head, &bytes[..read + more], only))
+                })?
             };
             if let Some(image) = image {
                 return Ok(Some((index, head.generation, image)));
             }
         }
         Ok(None)
+    }
+
+    /// What we have written ourselves, if nobody has written since, in whose section we are. Whoever
+    /// has wrote over the other copy first: if that still is the one before ours, nobody has.
+    fn unchanged(&self) -> io::Result<Option<Placed>> {
+        let Some(placed) = self.written.take() else {
+            return Ok(None);
+        };
+        let mut bytes = [0; HEAD];
+        let read = self.file.read_at(&mut bytes, COPIES[1 - placed.0])?;
+        let other = Head::read(&bytes[..read]);
+        let is_ours = other.is_some_and(|head| head.generation + 1 == placed.1);
+        Ok(Some(placed).filter(|_| is_ours))
     }
 
     /// Takes the byte of a ticket, if nobody has it: from here on we are there. Somebody has it who
@@ -326,8 +378,8 @@ impl Store {
     /// The numbers that waiters sleep on; none where a file cannot be mapped.
     fn words(&self) -> Option<&Words> {
         self.words
-            .get_or_init(|| Words::of(&self.file).ok())
-            .as_ref()
+            .get_or_init(|| pages::of(&self.file, self.page.get(), &self.path, open))
+            .as_deref()
     }
 
     /// Whether the owner of a place in the queue is there: he, or somebody who inherited his
@@ -350,11 +402,12 @@ impl Store {
         Some(words.get(&self.file, word_of(ticket)))
     }
 
-    /// Sleeps on it, as long as it is `value`.
-    pub(crate) fn sleep(&self, ticket: u64, value: u32, limit: Duration) {
-        if let Some(words) = self.words() {
-            words.sleep(word_of(ticket), value, limit);
-        }
+    /// Sleeps on it, as long as it is `value`. Returns whether it has changed.
+    pub(crate) fn sleep(&self, ticket: u64, value: u32, limit: Duration) -> bool {
+        let Some(words) = self.words() else {
+            return true;
+        };
+        words.sleep(word_of(ticket), value, limit) || self.word(ticket) != Some(value)
     }
 
     /// Wakes the owners of these.
@@ -401,34 +454,39 @@ impl Store {
     }
 
     /// The queue as its rules see it: whoever was sent away is in nobody's way, though he may not
-    /// have learned of it. Texts are read only where they matter.
+    /// have learned of it.
     pub(crate) fn places(&self, image: &Image) -> Vec<Place> {
-        let place = |entry: &Entry| {
-            let mut place = Place {
-                ticket: entry.ticket,
-                standing: entry.standing,
-                ask: Ask {
-                    mode: entry.mode,
-                    take: entry.take,
-                    path: String::new(),
-                    among: Vec::new(),
-                    priority: entry.priority,
-                    turn: entry.turn,
-                },
-                has: Vec::new(),
-            };
-            if entry.has_text {
-                let text = self.text(entry);
-                place.ask.path.clone_from(&text.path);
-                place.ask.among.clone_from(&text.among);
-                if image.shape == Shape::Pool {
-                    place.has.clone_from(&text.has);
-                }
-            }
-            place
-        };
         let stays = |entry: &&Entry| !entry.dismissed || entry.standing == Standing::Holding;
-        image.entries.iter().filter(stays).map(place).collect()
+        let places = image.entries.iter().filter(stays);
+        let mut all = Vec::with_capacity(image.entries.len());
+        all.extend(places.map(|entry| self.place(image.shape, entry)));
+        all
+    }
+
+    /// One of them. His text is read only where it matters.
+    pub(crate) fn place(&self, shape: Shape, entry: &Entry) -> Place {
+        let mut place = Place {
+            ticket: entry.ticket,
+            standing: entry.standing,
+            ask: Ask {
+                mode: entry.mode,
+                take: entry.take,
+                path: String::new(),
+                among: Vec::new(),
+                priority: entry.priority,
+                turn: entry.turn,
+            },
+            has: Vec::new(),
+        };
+        if entry.has_text {
+            let text = self.text(entry);
+            place.ask.path.clone_from(&text.path);
+            place.ask.among.clone_from(&text.among);
+            if shape == Shape::Pool {
+                place.has.clone_from(&text.has);
+            }
+        }
+        place
     }
 }
 
@@ -489,7 +547,13 @@ impl<'a> Section<'a> {
     /// The queue, or a new one of this shape.
     pub(crate) fn load(&self, shape: Shape) -> Result<Image, LockError> {
         let path = &self.store.path;
-        let newest = self.store.newest().map_err(LockError::io("read", path))?;
+        let failed = LockError::io("read", path);
+        let newest = match self.store.unchanged() {
+            Ok(Some(ours)) => Ok(Some(ours)),
+            Ok(None) => self.store.newest(None),
+            Err(error) => Err(error),
+        };
+        let newest = newest.map_err(failed)?;
         self.newest
             .set(newest.as_ref().map(|(index, number, _)| (*index, *number)));
         let boot = surroundings::boot();
@@ -543,11 +607,18 @@ impl<'a> Section<'a> {
                 (0, 1)
             }
         };
-        self.store
-            .file
-            .write_all_at(&image.write(generation), COPIES[place])
-            .map_err(failed)?;
+        let file = &self.store.file;
+        let written = with_scratch(|bytes| {
+            image.write(generation, bytes);
+            file.write_all_at(bytes, COPIES[place])
+        });
+        written.map_err(failed)?;
         self.newest.set(Some((place, generation)));
+        // With others in it, one of them writes next.
+        if let [_] = *image.entries {
+            let placed = (place, generation, image.clone());
+            self.store.written.replace(Some(placed));
+        }
         Ok(())
     }
 
@@ -595,3 +666,6 @@ impl Drop for Section<'_> {
 fn word_of(ticket: u64) -> usize {
     usize::try_from(ticket).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -9,6 +10,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ward_sys::account;
 use ward_sys::clock;
+use ward_sys::pidfd;
 use ward_sys::procfs::{self, Stat};
 
 use crate::image::{Entry, Who};
@@ -137,6 +139,18 @@ pub(crate) fn who(pid: i32) -> Who {
         pid,
         start: stat.start_ticks,
     })
+}
+
+/// Something that is readable once the work of a holder has ended, where he is that work himself, and so
+/// wakes nobody at its end.
+pub(crate) fn end_of_own_work(entry: &Entry) -> Option<OwnedFd> {
+    let work = entry.work;
+    if !entry.is_own_work || entry.namespace != namespace() {
+        return None;
+    }
+    let end = pidfd::open(work.pid).ok()?;
+    // Should it have been another's by then, he is looked for once more than need be.
+    (who(work.pid) == work).then_some(end)
 }
 
 /// Whether the work of a holder runs. From a process namespace that does not contain his, that

@@ -1,5 +1,6 @@
 //! Locks of one host through the Rust API.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -10,7 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use ward_lock::{
-    Crowd, Directory, Ended, Gives, Held, LockError, Patience, Record, Request, Waiting, Wanted,
+    Crowd, Directory, Ended, Gives, Guard, Held, LockError, Patience, Record, Request, Waiting,
+    Wanted,
 };
 use ward_model::lock::{Mode, Turn};
 
@@ -73,6 +75,19 @@ fn many(wanted: Vec<Wanted>) -> Request {
 
 fn lock(name: &str) -> Wanted {
     Wanted::new(name).expect("a name")
+}
+
+/// It is dropped when most of what a thread has for itself is gone already.
+#[test]
+fn a_thread_keeps_a_guard_to_its_end() {
+    thread_local! {
+        static KEPT: RefCell<Option<Guard>> = const { RefCell::new(None) };
+    }
+    let place = Place::new("thread");
+    let lock = || place.locks.lock("it").expect("free");
+    let take = || KEPT.with(|kept| *kept.borrow_mut() = Some(lock()));
+    thread::scope(|scope| scope.spawn(take).join()).expect("no panic");
+    assert!(place.locks.try_lock("it").expect("asked").is_some());
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod jenkins;
 pub mod listen;
 mod page;
 mod rpc;
+pub mod secure;
 mod site;
 mod watch;
 pub mod xmlrpc;

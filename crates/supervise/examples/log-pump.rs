@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             strip_ansi: strip,
             capture_maxbytes: 0,
             observed: observe,
-            listener: false,
+            listener: None,
             spool: PathBuf::from(format!("{}.spool", path.display())),
         };
         Pump {

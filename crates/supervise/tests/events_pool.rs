@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use ward_config::group::ResultHandler;
 use ward_model::program::Level;
 use ward_supervise::events::{
-    Action, Event, LengthIn, ListenerState, Note, Period, Pool, PoolSpec, Publisher, Subscription,
+    Action, Event, LengthIn, Listener, ListenerState, Note, Period, Pool, PoolSpec, Publisher,
+    Subscription,
 };
 
 fn tick() -> Event {
@@ -155,7 +156,10 @@ fn who_does_not_read_gets_nothing() {
     told.happen(tick());
     told.pool.stdin_lost(0, 20, &mut told.actions);
     assert_eq!(told.told(), ["0<0", "1<0"]);
-    assert_eq!(told.pool.listener_state(0), Some(ListenerState::Ready));
+    assert_eq!(
+        told.pool.listener(0).map(Listener::state),
+        Some(ListenerState::Ready)
+    );
     told.happen(tick());
     assert_eq!(told.pool.waiting(), 1);
     // One that has read all of its event may still answer.
@@ -171,7 +175,7 @@ fn a_listener_that_is_found_busy() {
     let mut told = Told::new(1, 10, &["EVENT"]);
     let code = ListenerState::Busy.code();
     let state = ListenerState::from_code(code).expect("a state");
-    told.pool.adopt(0, state, &mut told.actions);
+    told.pool.adopt(0, Listener::new(state), &mut told.actions);
     told.happen(tick());
     assert_eq!(told.told(), [""; 0]);
     told.say(0, "RESULT 4\nFAILREADY\n");
@@ -188,7 +192,7 @@ fn no_such_listener() {
     told.pool.stdin_lost(7, 1, &mut told.actions);
     told.pool.ended(7, &mut told.actions);
     assert_eq!(told.told(), [""; 0]);
-    assert_eq!(told.pool.listener_state(7), None);
+    assert_eq!(told.pool.listener(7).map(Listener::state), None);
 }
 
 #[test]
@@ -303,7 +307,7 @@ proptest! {
                     _ => {}
                 }
             }
-            let busy = (0..3).filter(|m| told.pool.listener_state(*m) == Some(ListenerState::Busy)).count();
+            let busy = (0..3).filter(|m| told.pool.listener(*m).map(Listener::state) == Some(ListenerState::Busy)).count();
             prop_assert!(told.pool.waiting() <= 4);
             prop_assert_eq!(published, done + dropped + told.pool.waiting() + busy);
         }

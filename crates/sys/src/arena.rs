@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const SIZE: usize = 512 << 10;
 
 /// What every run uses, bytes: asked of the kernel in one call instead of by a fault per page.
-const USED_BY_ALL: usize = 88 << 10;
+const USED_BY_ALL: usize = 16 << 10;
 
 #[repr(C, align(4096))]
 struct Memory(UnsafeCell<[u8; SIZE]>);

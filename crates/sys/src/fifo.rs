@@ -42,6 +42,14 @@ pub fn reader(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
     only_pipes(open(directory, name, OFlags::RDONLY | OFlags::NONBLOCK)?)
 }
 
+/// As [`reader`], for one that the caller has just made in a directory that is its own.
+///
+/// # Errors
+/// As open(2).
+pub fn reader_of_made(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
+    open(directory, name, OFlags::RDONLY | OFlags::NONBLOCK)
+}
+
 /// As [`reader`], for a pipe that may have no writer any more. Whoever opens such a pipe is told of its end
 /// by a read, but not by poll(2) (EPOLLHUP is for readers only that were there before the last writer
 /// went): a writer comes and goes, so that this one was.

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod code;
 pub mod contain;
 pub mod fifo;
+pub mod finish;
 pub mod fork;
 pub mod handover;
 pub mod heap;

@@ -25,9 +25,14 @@ pub struct Stat {
     pub pgrp: i32,
     /// Its session.
     pub session: i32,
+    /// It was forked and has not executed a program since: it still is what its parent was.
+    pub is_fork: bool,
     /// When it started, in clock ticks since boot; with the id, its identity.
     pub start_ticks: u64,
 }
+
+/// The flag of a process that was forked and has not executed anything (`PF_FORKNOEXEC`, linux/sched.h).
+const FORKED_ONLY: u32 = 0x40;
 
 /// Reads a file of /proc, which is whole in one read, up to 4096 bytes.
 fn read_small(path: &str) -> io::Result<Vec<u8>> {
@@ -40,16 +45,23 @@ fn read_small(path: &str) -> io::Result<Vec<u8>> {
 /// Reads the whole of a file of /proc. Such files have no size to go by, and a reader that
 /// begins with a small buffer asks for a large one many times over.
 pub(crate) fn read_whole(path: impl rustix::path::Arg) -> io::Result<Vec<u8>> {
-    const PIECE: usize = 16 << 10;
+    read_until(path, <[u8]>::is_empty)
+}
+
+/// Bytes that are asked for in one call.
+const PIECE: usize = 16 << 10;
+
+/// Reads until a piece is the last one.
+fn read_until(path: impl rustix::path::Arg, is_last: fn(&[u8]) -> bool) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let mut bytes = Vec::new();
     let mut piece = [MaybeUninit::<u8>::uninit(); PIECE];
     loop {
         let (read, _) = rustix::io::read(&file, &mut piece)?;
-        if read.is_empty() {
+        bytes.extend_from_slice(read);
+        if is_last(read) {
             return Ok(bytes);
         }
-        bytes.extend_from_slice(read);
     }
 }
 
@@ -78,8 +90,9 @@ impl Stat {
         let state = fields.next()?.chars().next()?;
         let mut number = || fields.next()?.parse::<i32>().ok();
         let (ppid, pgrp, session) = (number()?, number()?, number()?);
-        // Field 22 of the whole line; 6 were taken.
-        let start_ticks = fields.nth(15)?.parse().ok()?;
+        // Fields 9 and 22 of the whole line; 6 were taken.
+        let flags: u32 = fields.nth(2)?.parse().ok()?;
+        let start_ticks = fields.nth(12)?.parse().ok()?;
         Some(Self {
             pid: pid.parse().ok()?,
             comm: comm.to_owned(),
@@ -87,6 +100,7 @@ impl Stat {
             ppid,
             pgrp,
             session,
+            is_fork: flags & FORKED_ONLY != 0,
             start_ticks,
         })
     }
@@ -175,7 +189,9 @@ pub fn command_line(pid: i32, comm: &str) -> String {
 /// # Errors
 /// EACCES for processes of other users, and for those that dropped privileges.
 pub fn environ(pid: i32) -> io::Result<Vec<u8>> {
-    read_whole(format!("/proc/{pid}/environ"))
+    // Unlike other files of /proc it gives all that was asked for, if there is as much: a tree is looked
+    // through by this before it is killed, and a call more for each member is time.
+    read_until(format!("/proc/{pid}/environ"), |read| read.len() < PIECE)
 }
 
 /// The user that it acts as, where that can be seen.
@@ -332,6 +348,7 @@ mod tests {
     fn ourselves() {
         let me = i32::try_from(std::process::id()).expect("a pid");
         let stat = Stat::of(me).expect("we exist");
+        assert!(!stat.is_fork, "we were executed");
         assert!(!stat.has_ended() && stat.age() < Duration::from_secs(3600));
         assert!(command_line(me, &stat.comm).contains("ward_sys"));
         assert!(environ(me).is_ok());

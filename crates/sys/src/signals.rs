@@ -4,6 +4,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The signal mask as it was; see [`block_everything`].
 #[derive(Debug)]
@@ -139,8 +141,48 @@ impl AsFd for SignalSource {
     }
 }
 
+/// What [`ignore`] was called with, a bit each.
+static IGNORED: AtomicU64 = AtomicU64::new(0);
+
+/// The signals that this process may ignore, a bit each (1 is the lowest): those that it was started with
+/// so, or made ignored before this was asked for the first time, and those of [`ignore`]. Nobody else
+/// ignores any later.
+pub(crate) fn may_be_ignored() -> u64 {
+    static FOUND: OnceLock<u64> = OnceLock::new();
+    let found = FOUND.get_or_init(|| (1..=64).filter(|it| is_ignored_raw(*it)).map(bit).sum());
+    found | IGNORED.load(Ordering::Acquire)
+}
+
+pub(crate) fn bit(signal: i32) -> u64 {
+    1 << ((signal - 1) & 63)
+}
+
+/// As [`is_ignored`], also for the signals that the C library keeps for itself.
+fn is_ignored_raw(signal: i32) -> bool {
+    // struct kernel_sigaction of every architecture begins with the handler.
+    let mut action = [0_usize; 8];
+    let nothing = ptr::null::<libc::c_void>();
+    // SAFETY: a null new action only asks; the buffer is larger than the answer.
+    let asked = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            libc::c_long::from(signal),
+            nothing,
+            action.as_mut_ptr(),
+            8_usize,
+        )
+    };
+    asked == 0 && action[0] == libc::SIG_IGN
+}
+
 /// Ignores a signal. What this process starts by [`crate::spawn`] does not.
 pub fn ignore(signal: i32) {
+    if [libc::SIGKILL, libc::SIGSTOP].contains(&signal) {
+        // Nobody can (sigaction(2)), and who is started could not be told otherwise either.
+        return;
+    }
+    // First this: whoever is started meanwhile is not to be deaf.
+    IGNORED.fetch_or(bit(signal), Ordering::AcqRel);
     // SAFETY: SIG_IGN is a valid disposition for every signal that can be ignored; the call
     // fails for the others.
     unsafe { libc::signal(signal, libc::SIG_IGN) };

@@ -12,7 +12,7 @@ mod beside;
 mod birth;
 mod child;
 
-pub use beside::{Beside, NotBeside};
+pub use beside::{Beside, Landing, NotBeside};
 
 use std::ffi::{CString, NulError, OsStr, OsString};
 use std::io;
@@ -25,6 +25,7 @@ use rustix::process::Pid;
 
 use crate::shared::SharedNumber;
 use crate::stage::Stage;
+use beside::Landed;
 use child::child_main;
 
 /// Descriptors that are handed to the child are first moved to or above this number, so
@@ -188,11 +189,14 @@ pub struct Launch {
     group: Group,
     cgroup_directory: Option<OwnedFd>,
     cgroup_procs: Option<OwnedFd>,
-    stdio: [OwnedFd; 3],
+    /// None for one whose streams are given when it is started.
+    stdio: Option<[OwnedFd; 3]>,
     keep: Vec<RawFd>,
     place: Vec<(OwnedFd, RawFd)>,
     tell_pid: Vec<OwnedFd>,
     ignored: Vec<i32>,
+    /// Where the standard streams are, if the child shares our descriptors at first.
+    landed: Option<Landed>,
     /// The child's word to its parent: how far it came, and the errno of what failed.
     stage: AtomicU32,
     errno: AtomicI32,
@@ -209,6 +213,26 @@ impl Launch {
     /// # Errors
     /// When a string contains a NUL byte or a descriptor cannot be duplicated.
     pub fn new(command: &[OsString], around: &Surroundings<'_>) -> Result<Self, SpawnError> {
+        let parking = parking_for(around);
+        let [stdin, stdout, stderr] = around.stdio;
+        Ok(Self {
+            stdio: Some([
+                park(stdin, parking)?,
+                park(stdout, parking)?,
+                park(stderr, parking)?,
+            ]),
+            ..Self::without_streams(command, around)?
+        })
+    }
+
+    /// The same for [`Launch::start_beside`], which is given the streams.
+    ///
+    /// # Errors
+    /// As [`Launch::new`].
+    pub fn without_streams(
+        command: &[OsString],
+        around: &Surroundings<'_>,
+    ) -> Result<Self, SpawnError> {
         let c = |text: &OsStr| CString::new(text.as_bytes());
         let argv: Vec<CString> = command.iter().map(|arg| c(arg)).collect::<Result<_, _>>()?;
         let empty = OsString::new();
@@ -242,13 +266,10 @@ impl Launch {
                 CString::new(item)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let highest = around.place.iter().map(|(_, number)| number + 1).max();
-        let parking = PARKING.max(highest.unwrap_or(0));
-        let park = |fd: BorrowedFd<'_>| {
-            rustix::io::fcntl_dupfd_cloexec(fd, parking)
-                .map_err(|error| SpawnError::Clone(error.into()))
-        };
-        let [stdin, stdout, stderr] = around.stdio;
+        let parking = parking_for(around);
+        let park = |fd| park(fd, parking);
+        // Looks the first time, which is not the child's business.
+        let _ = crate::signals::may_be_ignored();
         Ok(Self {
             candidates,
             argv,
@@ -268,7 +289,7 @@ impl Launch {
                 Some(Join::Write(procs)) => Some(park(procs)?),
                 Some(Join::Birth(_)) | None => None,
             },
-            stdio: [park(stdin)?, park(stdout)?, park(stderr)?],
+            stdio: None,
             keep: around.keep.to_vec(),
             place: around
                 .place
@@ -281,6 +302,7 @@ impl Launch {
                 .map(|fd| park(*fd))
                 .collect::<Result<_, _>>()?,
             ignored: Vec::new(),
+            landed: None,
             stage: AtomicU32::new(Stage::Begin as u32),
             errno: AtomicI32::new(0),
         })
@@ -381,6 +403,16 @@ impl Launch {
             .first()
             .map_or(OsStr::new(""), |path| OsStr::from_bytes(path.as_bytes()))
     }
+}
+
+/// From which number on descriptors are parked.
+fn parking_for(around: &Surroundings<'_>) -> RawFd {
+    let highest = around.place.iter().map(|(_, number)| number + 1).max();
+    PARKING.max(highest.unwrap_or(0))
+}
+
+fn park(fd: BorrowedFd<'_>, parking: RawFd) -> Result<OwnedFd, SpawnError> {
+    rustix::io::fcntl_dupfd_cloexec(fd, parking).map_err(|error| SpawnError::Clone(error.into()))
 }
 
 fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<OsString> {

@@ -79,12 +79,12 @@ impl Words {
     }
 
     /// Sleeps until somebody wakes who sleeps on this number, if it is still `value`; at most this
-    /// long, and now and then for no reason.
-    pub fn sleep(&self, index: usize, value: u32, limit: Duration) {
+    /// long, and now and then for no reason. Returns whether the kernel says that it was so.
+    pub fn sleep(&self, index: usize, value: u32, limit: Duration) -> bool {
         let limit = futex::Timespec::try_from(limit).ok();
         let flags = futex::Flags::empty();
-        // However it ends, the caller looks.
-        let _ = futex::wait(self.word(index), flags, value, limit.as_ref());
+        let ended = futex::wait(self.word(index), flags, value, limit.as_ref());
+        matches!(ended, Ok(()) | Err(rustix::io::Errno::AGAIN))
     }
 
     /// Changes a number, and wakes everybody who sleeps on it. Of two who do so at once one may be

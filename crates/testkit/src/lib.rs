@@ -8,13 +8,16 @@
 //! - [`daemons`]: `ward spawn` and its family from the outside, and the ledger that they keep;
 //! - [`etcd`]: real etcd members, to be stopped and killed one by one;
 //! - [`pypi`]: foreign clients in environments of their own;
+//! - [`registry`]: projects as package registries have them;
 //! - [`supervisor`]: Supervisor's daemon, the original or ours, from the outside;
+//! - [`cases`]: the tests of a program that has no harness of the compiler's;
 //! - [`killers`]: what build servers and logins do to whoever is left;
 //! - [`moments`]: when to kill somebody;
 //! - [`terminal`]: a person at a pseudo-terminal.
 
 #![forbid(unsafe_code)]
 
+pub mod cases;
 pub mod controlgroup;
 pub mod daemons;
 pub mod etcd;
@@ -25,7 +28,9 @@ pub mod patience;
 pub mod processes;
 pub mod programs;
 pub mod pypi;
+pub mod registry;
 pub mod run;
+pub mod sshd;
 pub mod supervisor;
 pub mod terminal;
 pub mod truth;

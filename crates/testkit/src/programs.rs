@@ -80,6 +80,21 @@ pub fn in_path(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
+/// Python without the detour over pyenv and the like, where it can be had; said aloud of `what`, where not.
+#[must_use]
+pub fn python(what: &str) -> Option<PathBuf> {
+    let system = PathBuf::from("/usr/bin/python3");
+    let found = if system.is_file() {
+        Some(system)
+    } else {
+        in_path("python3")
+    };
+    if found.is_none() {
+        skipped(what, "needs python3");
+    }
+    found
+}
+
 /// Says on standard error, where nobody overlooks it, that something was not tested.
 pub fn skipped(what: &str, why: &str) {
     eprintln!("SKIPPED: {what}: {why}");

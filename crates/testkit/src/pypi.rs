@@ -33,6 +33,14 @@ pub const JENKINS_CLIENTS: Environment = Environment {
     check: "import jenkins_jobs, jenkins, jenkinsapi",
 };
 
+/// pytest, and what it takes to unpack a source package of PyPI.
+pub const PYTEST: Environment = Environment {
+    name: "pytest",
+    variable: "WARD_TEST_PYTEST_VENV",
+    packages: &["pytest==8.3.4", "setuptools==75.8.0"],
+    check: "import pytest, setuptools",
+};
+
 impl Environment {
     /// The directory of its programs: of an environment in `place`, which outlives this call, made if it is not there
     /// yet. `None`, said aloud, where it cannot be had.

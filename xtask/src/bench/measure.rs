@@ -97,6 +97,7 @@ fn measure_build(setup: &mut Setup) -> Result<Results> {
     Ok(Results {
         built: found.rows,
         goals: found.goals,
+        missing: found.missing,
         ..Results::of(machine)
     })
 }

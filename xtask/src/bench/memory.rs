@@ -90,6 +90,9 @@ pub(super) fn held_once<T>(
     })
     .and_then(|others| {
         let front = Pid::from_child(&child).as_raw_pid();
+        let mut pids = vec![front];
+        pids.extend(others.iter().map(|it| it.pid));
+        processes::settled(&pids).context("reading memory")?;
         let mut holdings = vec![holding(front, "front")?];
         for other in others {
             holdings.push(holding(other.pid, &other.name)?);

@@ -20,10 +20,12 @@ mod statistics;
 mod stop;
 mod supervise;
 mod table;
+mod venv;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cargo;
@@ -43,7 +45,8 @@ pub(crate) enum Verb {
         #[command(flatten)]
         wanted: supervise::Wanted,
     },
-    /// Measure `ward build serve`: from a request to a recorded result, many at once, pages and memory
+    /// Measure `ward build serve` beside Buildbot: from a request to a recorded result, many at once,
+    /// console, pages and memory
     Build(Effort),
     /// Keep the measuring process and end everything below it (started by `run`)
     #[command(hide = true)]
@@ -56,7 +59,7 @@ pub(crate) enum Verb {
 /// How much to measure.
 #[derive(Args, Clone)]
 pub(crate) struct Effort {
-    /// Measure everything this many times [default: 9, of supervisors 5, with --quick 3]
+    /// Measure everything this many times [default: 9, of supervisors and builds 5, with --quick 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
     /// Fewer rounds, less data, no tree of ten thousand
@@ -149,14 +152,16 @@ fn begin(what: What, effort: Effort, wanted: supervise::Wanted) -> Result<()> {
     // One by one: built together, the two would share the features of what they share,
     // and the ward that is measured would not be the ward that is shipped.
     let ward = cargo::build("ward", &["--release", "--package", "ward"])?;
-    // Where locks are called in process, the load is the lock's, and where logs are pumped, the
-    // supervisor's: nothing of ours uses the product.
+    // Where locks are called in process, the load is the lock's, where logs are pumped, the
+    // supervisor's, and where a history is made, the build server's: nothing of ours uses the product.
     let (load, of) = match what {
-        What::Run | What::Spawn | What::Build => ("bench-load", ["--package", "xtask", "--bin"]),
+        What::Run | What::Spawn => ("bench-load", ["--package", "xtask", "--bin"]),
         What::Lock => ("lock-load", ["--package", "ward-lock", "--example"]),
         What::Supervise => ("log-pump", ["--package", "ward-supervise", "--example"]),
+        What::Build => ("past-builds", ["--package", "ward-build", "--example"]),
     };
     let load = cargo::build(load, &[&["--release"], &of[..], &[load]].concat())?;
+    let ward = installed(&ward)?;
     custody::front(&Plan {
         effort,
         wanted,
@@ -166,6 +171,22 @@ fn begin(what: What, effort: Effort, wanted: supervise::Wanted) -> Result<()> {
         work: None,
         group: None,
     })
+}
+
+/// The program as an installation has it, in a directory `installed` beside the built one. What a linker has
+/// written lies in the page cache in single pages, as it writes here and there, and such a program starts a
+/// tenth slower than one that was written from its beginning to its end, as the peers' packages were.
+fn installed(ward: &Path) -> Result<PathBuf> {
+    let directory = ward.with_file_name("installed");
+    let copy = directory.join("ward");
+    let doing = || format!("copying {} to {}", ward.display(), copy.display());
+    fs::create_dir_all(&directory).with_context(doing)?;
+    // A new file: the old one may be running, and keeps its pages.
+    let _ = fs::remove_file(&copy);
+    // As cp(1) and install(1) do. Written in one piece it would be mapped two megabytes at a time, and count
+    // as resident that nobody has touched.
+    fs::copy(ward, &copy).with_context(doing)?;
+    Ok(copy)
 }
 
 #[cfg(test)]

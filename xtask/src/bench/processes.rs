@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::ops::Add;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -151,7 +152,7 @@ fn reaped_ticks(stat: &str) -> Option<u64> {
 }
 
 /// Memory of a process, in KiB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Memory {
     /// Its pages in memory.
     pub(super) resident: u64,
@@ -159,10 +160,48 @@ pub(super) struct Memory {
     pub(super) proportional: u64,
 }
 
+impl Add for Memory {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            resident: self.resident + other.resident,
+            proportional: self.proportional + other.proportional,
+        }
+    }
+}
+
 /// What `pid` holds in memory.
 pub(super) fn memory(pid: i32) -> io::Result<Memory> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     parse_memory(&text).ok_or_else(|| io::Error::other("smaps_rollup has no Rss or no Pss"))
+}
+
+/// What changes less than this is settled, KiB: a thread that comes or goes takes as much.
+const SETTLED: u64 = 64;
+/// For how long it has to: a program may give back later what it needed to begin.
+const QUIET: Duration = Duration::from_secs(4);
+/// How long a program may take to settle; what it holds then is what it holds.
+const SETTLING: Duration = Duration::from_secs(20);
+
+/// What all of `pids` hold together once that changes no more, or `SETTLING` is over.
+pub(super) fn settled(pids: &[i32]) -> io::Result<Memory> {
+    let all = || -> io::Result<Memory> {
+        pids.iter()
+            .map(|pid| memory(*pid))
+            .try_fold(Memory::default(), |sum, one| Ok(sum + one?))
+    };
+    let begun = Instant::now();
+    let (mut last, mut since) = (all()?, begun);
+    loop {
+        thread::sleep(Duration::from_millis(200));
+        let now = all()?;
+        if now.resident.abs_diff(last.resident) > SETTLED {
+            (last, since) = (now, Instant::now());
+        } else if since.elapsed() >= QUIET || begun.elapsed() >= SETTLING {
+            return Ok(now);
+        }
+    }
 }
 
 fn parse_memory(text: &str) -> Option<Memory> {

@@ -27,7 +27,7 @@ pub(super) struct Results {
     pub(super) memory: Vec<Memory>,
     /// Supervisors with their programs.
     pub(super) supervised: Vec<Side>,
-    /// Of a build server.
+    /// Of build servers.
     pub(super) built: Vec<Built>,
     pub(super) goals: Vec<Goal>,
     /// What could not be measured here, and why.
@@ -133,9 +133,12 @@ pub(super) struct Memory {
 /// A figure of a build server.
 #[derive(Serialize)]
 pub(super) struct Built {
-    pub(super) what: String,
+    pub(super) what: &'static str,
     pub(super) unit: &'static str,
+    pub(super) by: &'static str,
     pub(super) figures: Summary,
+    /// Of ward's, within each round, where it is measured of several.
+    pub(super) of_ward: Option<f64>,
 }
 
 /// Something to reach.
@@ -294,13 +297,14 @@ impl Results {
     }
 
     fn built_table(&self) -> Option<String> {
-        let mut table = Table::new("BUILDS", &["figure", "p10", "p50", "p90"]);
+        let mut table = Table::new("BUILDS", &["what, by", "p10", "p50", "p90", "× ward"]);
         for row in &self.built {
             table.row(vec![
-                format!("{}, {}", row.what, row.unit),
+                format!("{}, {}: {}", row.what, row.unit, row.by),
                 figure(Some(row.figures.p10)),
                 figure(Some(row.figures.p50)),
                 figure(Some(row.figures.p90)),
+                figure(row.of_ward),
             ]);
         }
         (!self.built.is_empty()).then(|| table.text())

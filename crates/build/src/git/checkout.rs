@@ -2,7 +2,8 @@
 //!
 //! In order: what is new is fetched into the shared clone, and from there into the workspace's own; the
 //! commit is chosen; the files are made to be that commit's. A workspace whose clone is damaged, or is
-//! another repository's, is emptied and filled anew, once.
+//! another repository's, is emptied and filled anew; if that does not help, from a shared clone that is
+//! made anew too.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use super::revision::{self, Chosen};
 use super::settings::{check_remote, directory_of, refspecs_of};
 use super::{stale, wipe};
 use crate::outcome::Checkout;
+use crate::plan::BuiltBranch;
 use crate::runner::Desk;
 
 /// Ways to fetch that a job's own address may name.
@@ -32,7 +34,7 @@ const WAYS_OF_STRANGERS: &str = "git:http:https:ssh";
 /// # Errors
 /// See [`GitError`]; [`GitError::Stopped`] when the build is being stopped.
 pub fn checkout(desk: &mut dyn Desk, request: &CheckoutRequest<'_>) -> Result<Checked, GitError> {
-    let plan = Prepared::new(request)?;
+    let mut plan = Prepared::new(request)?;
     if let Some(name) = &request.source.credentials {
         desk.line(&format!("Using credential {name}"));
     }
@@ -40,18 +42,52 @@ pub fn checkout(desk: &mut dyn Desk, request: &CheckoutRequest<'_>) -> Result<Ch
         desk.line("Wiping out the workspace");
         wipe::empty(request.workspace).map_err(GitError::file("empty", request.workspace))?;
     }
-    let shared = plan.refresh_cache(desk)?;
-    match plan.fill(desk, shared) {
-        Err(error) if plan.may_begin_anew(&error) && !desk.is_stopping() => {
-            desk.line(&format!(
-                "The clone in the workspace cannot be used ({error}): it is emptied and cloned anew"
-            ));
-            wipe::empty(&plan.directory).map_err(GitError::file("empty", &plan.directory))?;
-            let shared = plan.refresh_cache(desk)?;
-            plan.fill(desk, shared)
+    let mut attempt = 0;
+    loop {
+        let shared = plan.refresh_cache(desk)?;
+        let has_shared = shared.is_some();
+        plan.lay_their_keys(desk)?;
+        let error = match plan.fill(desk, shared) {
+            Err(error) if plan.may_begin_anew(&error) && !desk.is_stopping() => error,
+            result => return result,
+        };
+        // The workspace first, which is at fault most often and is nobody else's; then what it was filled from.
+        match attempt {
+            0 => {
+                desk.line(&format!(
+                    "The clone in the workspace cannot be used ({error}): it is emptied and cloned anew"
+                ));
+            }
+            1 if has_shared => {
+                desk.line(&format!(
+                    "Nor can the shared clone ({error}): both are made anew"
+                ));
+                plan.discard_cache(desk)?;
+            }
+            _ => return Err(error),
         }
-        result => result,
+        wipe::empty(&plan.directory).map_err(GitError::file("empty", &plan.directory))?;
+        attempt += 1;
     }
+}
+
+fn places<'a>(request: &CheckoutRequest<'a>) -> Places<'a> {
+    Places {
+        home: request.home,
+        secrets: request.secrets,
+        scratch: request.scratch,
+    }
+}
+
+/// Repositories of this host that may belong to anybody.
+fn trusted<'a>(address: &'a Address, shared: Option<&'a (PathBuf, Vec<String>)>) -> Vec<&'a Path> {
+    let shared = shared.map(|(place, _)| place.as_path());
+    address
+        .path()
+        .map(Path::new)
+        .into_iter()
+        .chain(shared)
+        .collect()
 }
 
 /// Everything that does not change while it goes on.
@@ -84,29 +120,9 @@ impl<'a> Prepared<'a> {
                 let place = cache::place(request.cache, &address, request.identity);
                 (place, all)
             });
-        let places = Places {
-            home: request.home,
-            secrets: request.secrets,
-            scratch: request.scratch,
-        };
-        let mut trusted: Vec<&Path> = Vec::new();
-        trusted.extend(address.path().map(Path::new));
-        trusted.extend(shared.as_ref().map(|(place, _)| place.as_path()));
         let credentials = source.credentials.as_deref();
-        let our_keys = Keys::lay(&address, credentials, places, None, &trusted)?;
-        let their_keys = request
-            .identity
-            .map(|identity| {
-                // With a shared clone they need to sign in for submodules only.
-                let needed = shared.is_none() || source.submodules;
-                let mut bare = address.clone();
-                if !needed {
-                    bare.login = None;
-                }
-                let credentials = credentials.filter(|_| needed);
-                Keys::lay(&bare, credentials, places, Some(identity), &trusted)
-            })
-            .transpose()?;
+        let trusted = trusted(&address, shared.as_ref());
+        let our_keys = Keys::lay(&address, credentials, places(request), None, &trusted)?;
         Ok(Self {
             directory: directory_of(request)?,
             request,
@@ -115,8 +131,36 @@ impl<'a> Prepared<'a> {
             refspecs,
             shared,
             our_keys,
-            their_keys,
+            their_keys: None,
         })
+    }
+
+    /// Lays out for who runs the steps what git needs to sign in, if that is somebody else. Hosts that we have
+    /// met by then are known to them; they cannot remember any.
+    fn lay_their_keys(&mut self, desk: &mut dyn Desk) -> Result<(), GitError> {
+        let Some(identity) = self.request.identity else {
+            return Ok(());
+        };
+        if self.their_keys.is_some() {
+            return Ok(());
+        }
+        if self.shared.is_none() && self.address.transport == Transport::Ssh {
+            // Nobody of us has been there in this build.
+            let words = ["ls-remote", "--quiet", "--", &self.address.url, "HEAD"];
+            self.ours(desk).does(None, &words.map(OsStr::new))?;
+        }
+        // With a shared clone they need to sign in for submodules only.
+        let needed = self.shared.is_none() || self.source.submodules;
+        let mut bare = self.address.clone();
+        if !needed {
+            bare.login = None;
+        }
+        let credentials = self.source.credentials.as_deref().filter(|_| needed);
+        let trusted = trusted(&self.address, self.shared.as_ref());
+        let places = places(self.request);
+        let keys = Keys::lay(&bare, credentials, places, Some(identity), &trusted)?;
+        self.their_keys = Some(keys);
+        Ok(())
     }
 
     /// Git as who we are: for the shared clone.
@@ -202,6 +246,14 @@ impl<'a> Prepared<'a> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn discard_cache(&self, desk: &mut dyn Desk) -> Result<(), GitError> {
+        let Some((path, _)) = &self.shared else {
+            return Ok(());
+        };
+        let mut git = self.ours(desk);
+        cache::Clone::open(&mut git, path.clone(), self.request.identity)?.discard()
     }
 
     /// Everything in the workspace. The shared clone is let go as soon as nothing is needed of it.
@@ -497,7 +549,7 @@ impl<'a> Prepared<'a> {
         git: &mut Git<'_, '_>,
         chosen: &Chosen,
     ) -> Result<Vec<crate::outcome::Change>, GitError> {
-        let Some(previous) = self.request.previous else {
+        let Some(previous) = self.before(chosen).map(|it| it.revision.as_str()) else {
             git.desk.line("First time build. Skipping changelog.");
             return Ok(Vec::new());
         };
@@ -515,6 +567,12 @@ impl<'a> Prepared<'a> {
         changelog::between(git, &self.directory, previous, &chosen.revision)
     }
 
+    /// What was built of this branch before.
+    fn before(&self, chosen: &Chosen) -> Option<&BuiltBranch> {
+        let mut built = self.request.built.iter();
+        built.find(|it| it.branch == chosen.branch)
+    }
+
     fn environment(&self, chosen: &Chosen, local: Option<&str>) -> Vec<(String, String)> {
         let mut all = vec![
             ("GIT_COMMIT", chosen.revision.clone()),
@@ -523,11 +581,11 @@ impl<'a> Prepared<'a> {
         ];
         let given = |name, value: Option<&str>| value.map(|value| (name, value.to_owned()));
         all.extend(given("GIT_LOCAL_BRANCH", local));
-        all.extend(given("GIT_PREVIOUS_COMMIT", self.request.previous));
-        all.extend(given(
-            "GIT_PREVIOUS_SUCCESSFUL_COMMIT",
-            self.request.previous_successful,
-        ));
+        let before = self.before(chosen);
+        let revision = before.map(|it| it.revision.as_str());
+        let successful = before.and_then(|it| it.successful.as_deref());
+        all.extend(given("GIT_PREVIOUS_COMMIT", revision));
+        all.extend(given("GIT_PREVIOUS_SUCCESSFUL_COMMIT", successful));
         all.into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect()

@@ -164,6 +164,8 @@ pub enum Trouble {
     NotFound,
     /// The host cannot be reached.
     Unreachable,
+    /// The other side gave up, or the connection broke: it may well work the next time.
+    BrokenOff,
     /// A certificate is not trusted.
     Certificate,
     /// A way to fetch that is not allowed.
@@ -183,7 +185,7 @@ pub enum Trouble {
 }
 
 /// What git says, in lower case, and what it means; the first that is found counts.
-const SIGNS: [(&str, Trouble); 33] = [
+const SIGNS: [(&str, Trouble); 36] = [
     ("no space left on device", Trouble::Full),
     ("disk quota exceeded", Trouble::Full),
     ("host key verification failed", Trouble::HostKey),
@@ -200,6 +202,7 @@ const SIGNS: [(&str, Trouble); 33] = [
         Trouble::Certificate,
     ),
     ("ssl certificate problem", Trouble::Certificate),
+    ("no supported authentication methods", Trouble::SignIn),
     ("could not resolve host", Trouble::Unreachable),
     ("unable to look up", Trouble::Unreachable),
     ("connection refused", Trouble::Unreachable),
@@ -209,6 +212,8 @@ const SIGNS: [(&str, Trouble); 33] = [
     ("failed to connect to", Trouble::Unreachable),
     ("couldn't connect to server", Trouble::Unreachable),
     ("unable to connect to", Trouble::Unreachable),
+    ("the requested url returned error: 5", Trouble::BrokenOff),
+    ("the requested url returned error: 429", Trouble::BrokenOff),
     ("couldn't find remote ref", Trouble::NoRef),
     ("not our ref", Trouble::NoRef),
     ("unadvertised object", Trouble::NoRef),
@@ -226,7 +231,7 @@ const SIGNS: [(&str, Trouble); 33] = [
 ];
 
 /// More of it, which only counts if nothing above does.
-const LATER_SIGNS: [(&str, Trouble); 11] = [
+const LATER_SIGNS: [(&str, Trouble); 22] = [
     ("repository '", Trouble::NotFound),
     ("bad object", Trouble::Damaged),
     ("corrupt", Trouble::Damaged),
@@ -238,6 +243,18 @@ const LATER_SIGNS: [(&str, Trouble); 11] = [
     ("bad signature", Trouble::Damaged),
     ("did not send all necessary objects", Trouble::Damaged),
     ("could not parse object", Trouble::Damaged),
+    ("is truncated", Trouble::Damaged),
+    ("does not match index", Trouble::Damaged),
+    // Where the clone itself is asked, what is wrong with it is said before this.
+    ("rpc failed", Trouble::BrokenOff),
+    ("early eof", Trouble::BrokenOff),
+    ("unexpected disconnect", Trouble::BrokenOff),
+    ("connection reset", Trouble::BrokenOff),
+    ("connection closed by", Trouble::BrokenOff),
+    ("broken pipe", Trouble::BrokenOff),
+    ("empty reply from server", Trouble::BrokenOff),
+    ("the remote end hung up", Trouble::BrokenOff),
+    ("could not read from remote repository", Trouble::BrokenOff),
 ];
 
 impl Trouble {
@@ -261,6 +278,7 @@ impl Trouble {
             | Self::HostKey
             | Self::NotFound
             | Self::Unreachable
+            | Self::BrokenOff
             | Self::Certificate
             | Self::Forbidden
             | Self::Owner
@@ -272,7 +290,7 @@ impl Trouble {
     fn hint(self) -> Option<String> {
         let text = match self {
             Self::SignIn => {
-                "give the job the name of a secret (`credentials`) that may read the repository: a private key for ssh, `user:password` or a token for https"
+                "give the job the name of a secret (`credentials`) that may read the repository: a private key without a passphrase for ssh, `user:password` or a token for https"
             }
             Self::HostKey => {
                 "the host shows another key than before: if that is right, remove its lines from `known_hosts` in the server's directory"
@@ -281,6 +299,7 @@ impl Trouble {
                 "look at the address; some forges say this too if credentials are missing"
             }
             Self::Unreachable => "see whether this host can reach that one, and by which proxy",
+            Self::BrokenOff => "the other side broke off; if that goes on, its own log tells why",
             Self::Certificate => {
                 "if the certificate is right, name its authority with `http.sslCAInfo` in the file `gitconfig` in the server's directory"
             }
@@ -345,6 +364,18 @@ mod tests {
                 Trouble::NoRef,
             ),
             ("write error: No space left on device", Trouble::Full),
+            (
+                "fatal: unable to access 'https://x/': The requested URL returned error: 503",
+                Trouble::BrokenOff,
+            ),
+            (
+                "error: RPC failed; curl 18 transfer closed with 12 bytes remaining to read\nfetch-pack: unexpected disconnect while reading sideband packet\nfatal: early EOF\nfatal: index-pack failed",
+                Trouble::BrokenOff,
+            ),
+            (
+                "remote: fatal: packed object 1 (stored in x.pack) is corrupt\nfatal: the remote end hung up unexpectedly",
+                Trouble::Damaged,
+            ),
             ("what?", Trouble::Other),
         ];
         for (text, trouble) in cases {

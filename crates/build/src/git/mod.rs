@@ -17,6 +17,7 @@ mod request;
 mod revision;
 mod settings;
 mod stale;
+mod surroundings;
 pub mod wipe;
 
 pub use address::shown;
@@ -25,3 +26,4 @@ pub use checkout::checkout;
 pub use error::{GitError, Trouble};
 pub use remote::{NewHead, PollOutcome, Polled, ls_remote, poll};
 pub use request::{Checked, CheckoutRequest, RemoteRequest};
+pub use surroundings::{PASSED_ON, surrounded};

@@ -7,6 +7,7 @@ use ward_config::job::{Clean, Source};
 use ward_model::spec::Identity;
 
 use crate::outcome::Checkout;
+use crate::plan::BuiltBranch;
 
 /// What is to be checked out, and where.
 #[derive(Debug, Clone, Copy)]
@@ -36,10 +37,8 @@ pub struct CheckoutRequest<'a> {
     pub variables: &'a [(String, String)],
     /// The commit, where it is settled.
     pub revision: Option<&'a str>,
-    /// The commit of the build before.
-    pub previous: Option<&'a str>,
-    /// The commit of the last build that was no worse than unstable.
-    pub previous_successful: Option<&'a str>,
+    /// What was built of each branch before.
+    pub built: &'a [BuiltBranch],
 }
 
 /// What was checked out.

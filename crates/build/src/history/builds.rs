@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, named_params, params}
 use serde::de::DeserializeOwned;
 use ward_model::build::{BuildResult, Cause};
 
+use super::branches;
 use crate::api::BuildLine;
 use crate::outcome::{Outcome, TestCounts};
 use crate::plan::ParameterValue;
@@ -207,6 +208,8 @@ pub fn finish(
                  ON CONFLICT DO UPDATE SET number = max(number, excluded.number)",
             )?
             .execute(params![job, checkout.revision, number])?;
+        let built = (checkout.branch.as_str(), checkout.revision.as_str());
+        branches::note(connection, job, number, outcome.result, built)?;
     }
     Ok(true)
 }

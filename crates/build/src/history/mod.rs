@@ -6,6 +6,7 @@
 //!
 //! This room knows no process, no clock and no rule of when something is built.
 
+pub mod branches;
 pub mod builds;
 pub mod jobs;
 pub mod notices;
@@ -15,4 +16,4 @@ mod schema;
 pub mod store;
 
 pub use schema::VERSION;
-pub use store::{HistoryError, reader, writer};
+pub use store::{HistoryError, copy, copy_of, reader, writer};

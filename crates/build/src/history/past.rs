@@ -1,6 +1,6 @@
 //! Summaries of a job's builds: the last of each kind, how they ended, how long they took, what was built.
 
-use rusqlite::{Connection, OptionalExtension, Result, params};
+use rusqlite::{Connection, Result, params};
 use ward_model::build::BuildResult;
 
 use super::builds::{number_of, result_of};
@@ -156,33 +156,6 @@ pub fn tested_before(connection: &Connection, job: i64, number: u32) -> Result<O
             "SELECT max(number) FROM builds WHERE job = ?1 AND number < ?2 AND passed IS NOT NULL",
         )?
         .query_row(params![job, number], |row| row.get(0))
-}
-
-/// The commits of the newest build before `number` (of the same branch, if it is known and there is one),
-/// and of the newest successful one.
-///
-/// # Errors
-/// SQLite's.
-pub fn revisions_before(
-    connection: &Connection,
-    job: i64,
-    number: u32,
-) -> Result<(Option<String>, Option<String>)> {
-    let previous = connection
-        .prepare_cached(
-            "SELECT revision FROM builds WHERE job = ?1 AND number < ?2 AND revision IS NOT NULL
-             AND result IS NOT NULL ORDER BY number DESC LIMIT 1",
-        )?
-        .query_row(params![job, number], |row| row.get(0))
-        .optional()?;
-    let successful = connection
-        .prepare_cached(
-            "SELECT revision FROM builds WHERE job = ?1 AND number < ?2 AND revision IS NOT NULL
-             AND result IN (0, 1) ORDER BY number DESC LIMIT 1",
-        )?
-        .query_row(params![job, number], |row| row.get(0))
-        .optional()?;
-    Ok((previous, successful))
 }
 
 /// Whether a commit was ever built for a job, whatever became of it and of the build.

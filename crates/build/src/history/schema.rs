@@ -99,6 +99,27 @@ const MIGRATIONS: &[&str] = &[
     "
     CREATE INDEX started_of_job ON started (job, number);
     ",
+    // What was built last of each branch: it stays when that build goes.
+    "
+    CREATE TABLE branches (
+        job INTEGER NOT NULL REFERENCES jobs(id) ON DELETE CASCADE,
+        branch TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        revision TEXT NOT NULL,
+        good_number INTEGER,
+        good_revision TEXT,
+        PRIMARY KEY (job, branch)
+    ) WITHOUT ROWID;
+    INSERT INTO branches (job, branch, number, revision)
+    SELECT job, branch, max(number), revision FROM builds
+    WHERE branch IS NOT NULL AND revision IS NOT NULL AND result IS NOT NULL AND result <> 3
+    GROUP BY job, branch;
+    UPDATE branches SET (good_number, good_revision) = (
+        SELECT number, revision FROM builds
+        WHERE builds.job = branches.job AND builds.branch = branches.branch AND revision IS NOT NULL
+        AND result IN (0, 1) ORDER BY number DESC LIMIT 1
+    );
+    ",
 ];
 
 /// The version of a database.

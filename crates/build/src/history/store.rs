@@ -56,17 +56,31 @@ impl HistoryError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Sqlite { .. } | Self::Create { .. } => None,
-            Self::Damaged { path, .. } => Some(format!(
-                "nothing was changed. Put a copy of the database back, or move `{}` and the files beside it \
-                 (`-wal`, `-shm`) away: builds' files stay, and numbers go on after the greatest that is there",
-                path.display()
-            )),
+            Self::Damaged { path, .. } => {
+                let copy = copy_of(path);
+                let way = if copy.exists() {
+                    format!("put `{}` in its place", copy.display())
+                } else {
+                    "put a copy of the database in its place, or leave it empty".to_owned()
+                };
+                Some(format!(
+                    "nothing was changed. Move `{}` and the files beside it (`-wal`, `-shm`) away, and {way}: builds' \
+                     files stay, and numbers go on after the greatest that is there",
+                    path.display()
+                ))
+            }
             Self::Newer { .. } => Some(
                 "run the ward that wrote it, or put the copy back that was made before that"
                     .to_owned(),
             ),
         }
     }
+}
+
+/// Where the copy of a database is that is made while it is in use.
+#[must_use]
+pub fn copy_of(path: &Path) -> PathBuf {
+    path.with_extension("copy.sqlite")
 }
 
 /// Larger databases are not looked through at each start; what is damaged in them shows when it is read.
@@ -126,6 +140,39 @@ pub fn reader(path: &Path) -> Result<Connection, HistoryError> {
     open().map_err(|source| failed("read", path, source))
 }
 
+/// Makes a whole copy of a database that may be written to meanwhile, in the place of an older one (mode 0600).
+/// What copies the files one after the other may catch them between two writes; this one is always of one moment
+/// (sqlite.org, "VACUUM INTO").
+///
+/// # Errors
+/// [`HistoryError`]; the older copy is still there.
+pub fn copy(path: &Path, to: &Path) -> Result<(), HistoryError> {
+    let mut part = to.as_os_str().to_owned();
+    part.push(".new");
+    let part = PathBuf::from(part);
+    let create = |source| HistoryError::Create {
+        path: part.clone(),
+        source,
+    };
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let file = options.open(&part).map_err(create)?;
+    let copied = reader(path).and_then(|connection| {
+        connection
+            .execute("VACUUM INTO ?1", [part.to_string_lossy()])
+            .map_err(|source| failed("copy", path, source))
+    });
+    let kept = copied.and_then(|_| {
+        let put = file.sync_all().and_then(|()| fs::rename(&part, to));
+        put.map_err(create)
+    });
+    if kept.is_err() {
+        // Half of a copy is none.
+        let _ = fs::remove_file(&part);
+    }
+    kept
+}
+
 /// Looks at a database without writing to it.
 fn examine(path: &Path, size: u64) -> Result<(), HistoryError> {
     let connection = reader(path)?;
@@ -139,8 +186,14 @@ fn examine(path: &Path, size: u64) -> Result<(), HistoryError> {
     if size > LOOKED_THROUGH {
         return Ok(());
     }
+    // Whose server was killed, and what was copied from under a server, is looked through thoroughly.
+    let check = if has_log(path) {
+        "PRAGMA integrity_check(1)"
+    } else {
+        "PRAGMA quick_check(1)"
+    };
     let what: String = connection
-        .query_row("PRAGMA quick_check(1)", (), |row| row.get(0))
+        .query_row(check, (), |row| row.get(0))
         .map_err(|source| failed("read", path, source))?;
     if what == "ok" {
         return Ok(());
@@ -149,6 +202,13 @@ fn examine(path: &Path, size: u64) -> Result<(), HistoryError> {
         path: path.to_owned(),
         what,
     })
+}
+
+/// Whether something was written that is not in the database itself yet.
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    fs::metadata(log).is_ok_and(|about| about.len() > 0)
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {

@@ -19,7 +19,7 @@ use ward_sys::{account, terminal};
 
 use super::desk::Desk;
 use super::locks::{Holding, Refused};
-use super::secrets::{Given, to_mask};
+use super::secrets::{self, Given, to_mask};
 use super::stops::Stops;
 use super::worker::Worker;
 use super::{role, steps, words};
@@ -116,6 +116,7 @@ fn first_state() -> io::Result<State> {
         revision: None,
         branch: None,
         display_name: None,
+        made: Vec::new(),
     })
 }
 
@@ -147,6 +148,7 @@ impl Build {
             }
         }
         self.finish();
+        role::give_back_room(&self.plan.directory);
         holding.release();
     }
 
@@ -218,6 +220,11 @@ impl Build {
         }
         self.environment.set("JENKINS_NODE_COOKIE", self.cookie());
         self.name_build();
+        let secrets = secrets::place(&self.plan, &self.job);
+        if let Some(secrets) = &secrets {
+            self.worker.note_made(secrets);
+            self.worker.write_state();
+        }
         let given = Given::give(
             &self.plan,
             &self.job,
@@ -227,8 +234,15 @@ impl Build {
         match given {
             Ok(mut given) => {
                 self.run_steps();
-                if let Err(error) = given.take_back() {
-                    self.fail(&format!("Secrets are left in the workspace: {error}"), None);
+                match given.take_back() {
+                    Ok(()) => {
+                        if let Some(secrets) = &secrets {
+                            self.worker.forget_made(secrets);
+                        }
+                    }
+                    Err(error) => {
+                        self.fail(&format!("Secrets are left in the workspace: {error}"), None);
+                    }
                 }
             }
             Err(error) => {
@@ -295,10 +309,23 @@ impl Build {
             let text = format!("{bytes} bytes of this log are missing: {why}");
             self.worker.line(&text);
         }
-        self.worker.line(&format!("Finished: {}", self.result));
-        let mut outcome = self.outcome();
+        // Prepared before it is said: whoever kills us then changes nothing of it any more.
+        let last = outcome::last_line(self.result);
+        let length = self.worker.console.length_with(&last);
+        let mut outcome = self.outcome(length);
+        let directory = &self.plan.directory;
+        let prepared = serde_json::to_vec(&outcome)
+            .map_err(io::Error::from)
+            .and_then(|bytes| role::prepare(directory, file::OUTCOME, &bytes, true));
+        self.worker.line(&last);
         // What cannot be made durable may still be read; there is nothing else to be done about it.
         let _ = self.worker.console.sync();
+        let length = self.worker.console.length();
+        let is_as_prepared = length == std::mem::replace(&mut outcome.log_bytes, length);
+        if prepared.is_ok() && is_as_prepared && role::place(directory, file::OUTCOME, true).is_ok()
+        {
+            return;
+        }
         let began = Instant::now();
         while let Err(error) = put(&self.plan.directory, &outcome) {
             // A directory that is gone stays gone.
@@ -319,7 +346,7 @@ impl Build {
         }
     }
 
-    fn outcome(&mut self) -> Outcome {
+    fn outcome(&mut self, log_bytes: u64) -> Outcome {
         Outcome {
             version: outcome::VERSION,
             result: self.result,
@@ -331,7 +358,7 @@ impl Build {
             artifacts: std::mem::take(&mut self.artifacts),
             tests: self.tests,
             stop: self.worker.state.stop.clone(),
-            log_bytes: self.worker.console.length(),
+            log_bytes,
             display_name: self.worker.state.display_name.clone(),
             job_of_repository: self.job_of_repository,
         }

@@ -14,6 +14,7 @@ use ward_sys::account;
 use super::build::{Build, Goes};
 use super::desk::Desk;
 use crate::git::{self, CheckoutRequest, GitError};
+use crate::plan::file;
 use crate::state::Phase;
 
 /// A job in a repository is not longer, bytes; one that is, is refused by who reads it.
@@ -47,16 +48,16 @@ impl Build {
                 home: &self.plan.home,
                 secrets: &self.plan.secrets,
                 scratch: &scratch,
-                environment: &self.environment.to_vec(),
+                environment: &git::surrounded(self.environment.to_vec()),
                 identity: self.identity.as_ref(),
                 variables: &variables,
                 revision: self.plan.revision.as_deref(),
-                previous: self.plan.previous_revision.as_deref(),
-                previous_successful: self.plan.previous_successful_revision.as_deref(),
+                built: &self.plan.built,
             },
         );
         // There is nothing to be done about what cannot be removed but to leave it, unreadable to others.
         let _ = fs::remove_dir_all(&scratch);
+        self.worker.forget_made(&scratch);
         self.worker.heed(None);
         match checked {
             Ok(checked) => {
@@ -81,14 +82,16 @@ impl Build {
 
     /// A directory for what git signs in with. Who runs the steps must get through to it, and have no say
     /// in where it leads.
-    fn scratch(&self) -> io::Result<PathBuf> {
+    fn scratch(&mut self) -> io::Result<PathBuf> {
         let (path, mode) = match &self.identity {
             Some(_) => {
                 let name = format!("ward-build-{}", self.cookie());
                 (std::env::temp_dir().join(name), 0o711)
             }
-            None => (self.plan.directory.join("scratch"), 0o700),
+            None => (self.plan.directory.join(file::SCRATCH), 0o700),
         };
+        self.worker.note_made(&path);
+        self.worker.write_state();
         fs::DirBuilder::new().mode(mode).create(&path)?;
         Ok(path)
     }

@@ -26,4 +26,4 @@ mod worker;
 
 pub use desk::{Desk, Ran};
 pub use local::run_local;
-pub use role::{Found, Started, adopt, by_role, reap, start, stop};
+pub use role::{Found, Started, adopt, by_role, complaint, reap, start, stop};

@@ -40,26 +40,29 @@ impl Known {
         self.0.contains(&(stat.pid, stat.start_ticks))
     }
 
-    /// Ends everybody that has come since, and does not ask to stay. Returns who was killed, and who
-    /// could not be ended.
-    pub(super) fn end_others(&self, cookies: Option<&Cookies>) -> (Listed, Listed) {
+    /// Ends everybody that has come since, and does not ask to stay. Returns who was killed, the
+    /// guardian aside (it may still be ending), and who could not be ended.
+    pub(super) fn end_others(&self, guardian: u32, cookies: Option<&Cookies>) -> (Listed, Listed) {
+        let is_guardian = |stat: &Stat| u32::try_from(stat.pid) == Ok(guardian);
         let mut killed = Listed::default();
         let mut seen = HashSet::new();
         let mut progress = Instant::now();
         loop {
             // Nobody who stands still has children, so this comes to an end.
-            let members = loop {
-                let members = self.members(cookies);
+            let (members, is_whole) = loop {
+                let (members, is_whole) = self.members(cookies);
                 let mut is_new = false;
                 for member in &members {
                     if seen.insert((member.stat().pid, member.stat().start_ticks)) {
                         is_new = true;
                         let _ = member.signal(STOP);
-                        killed.push(name(member.stat()));
+                        if !is_guardian(member.stat()) {
+                            killed.push(name(member.stat()));
+                        }
                     }
                 }
                 if !is_new {
-                    break members;
+                    break (members, is_whole);
                 }
                 progress = Instant::now();
             };
@@ -71,7 +74,7 @@ impl Known {
             while let Reaped::Child(..) = reap::next_ended(&mut |_, _| {}) {
                 progress = Instant::now();
             }
-            if members.is_empty() {
+            if members.is_empty() && is_whole {
                 return (killed, Listed::default());
             }
             if progress.elapsed() >= KILL_PATIENCE {
@@ -84,14 +87,18 @@ impl Known {
         }
     }
 
-    /// Live descendants of this process that are to go, parents first.
-    fn members(&self, cookies: Option<&Cookies>) -> Vec<Process> {
+    /// Live descendants of this process that are to go, parents first, and whether these are all: the
+    /// children of who ended during the look (as the guardian may, whose line ends before it does) have
+    /// become ours after ours were read.
+    fn members(&self, cookies: Option<&Cookies>) -> (Vec<Process>, bool) {
+        let mut is_whole = true;
         let mut queue = procfs::children(own_pid());
         let mut members = Vec::new();
         let mut next = 0;
         while let Some(pid) = queue.get(next).copied() {
             next += 1;
             let Some(process) = Process::hold(pid) else {
+                is_whole = false;
                 continue;
             };
             let stat = process.stat();
@@ -104,11 +111,13 @@ impl Known {
                 continue;
             }
             queue.extend(procfs::children(pid));
-            if !stat.has_ended() {
+            if stat.has_ended() {
+                is_whole = false;
+            } else {
                 members.push(process);
             }
         }
-        members
+        (members, is_whole)
     }
 }
 

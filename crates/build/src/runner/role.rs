@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -21,6 +21,7 @@ use ward_sys::contain::process::{Process, Told};
 use ward_sys::pidfd;
 
 use super::{build, stops};
+use crate::git;
 use crate::plan::{Plan, file};
 use crate::state::{State, StopRequest};
 
@@ -50,6 +51,9 @@ const PASSED_ON: &[&str] = &[
     "XDG_RUNTIME_DIR",
     "XDG_STATE_HOME",
 ];
+
+/// More of it is not shown, bytes.
+const MAX_COMPLAINTS: u64 = 64 << 10;
 
 /// A runner that has just begun may not have said yet who it is: for so long it is asked again.
 const BEGINS: Duration = Duration::from_secs(10);
@@ -128,7 +132,7 @@ pub(super) fn start_with(directory: &Path, stdout: Stdio) -> io::Result<Started>
         .stdin(alive)
         .stdout(stdout)
         .stderr(complaints);
-    for name in PASSED_ON {
+    for name in PASSED_ON.iter().chain(&git::PASSED_ON) {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }
@@ -190,11 +194,10 @@ pub fn stop(directory: &Path, request: &StopRequest) -> io::Result<()> {
         .create(true)
         .append(true)
         .open(directory.join(file::STOPS))?;
-    file.write_all(&line)?;
-    file.sync_data()?;
+    let written = file.write_all(&line).and_then(|()| file.sync_data());
     // One that has not said yet who it is reads it when it has.
     let Some(state) = state(directory) else {
-        return Ok(());
+        return written;
     };
     let Some(process) = Process::hold(state.pid) else {
         return Ok(());
@@ -202,7 +205,16 @@ pub fn stop(directory: &Path, request: &StopRequest) -> io::Result<()> {
     if process.stat().start_ticks != state.start_time {
         return Ok(());
     }
-    match process.signal_with(Signal::TERM.number(), stops::WRITTEN) {
+    let told = match &written {
+        Ok(()) => process.signal_with(Signal::TERM.number(), stops::WRITTEN),
+        // Where there is no room to write who asks, it hears of it at least. Two are one without grace.
+        Err(_) if request.force => match process.signal(Signal::TERM.number()) {
+            Told::Yes => process.signal(Signal::HUP.number()),
+            other @ (Told::Gone | Told::Denied) => other,
+        },
+        Err(_) => process.signal(Signal::TERM.number()),
+    };
+    match told {
         Told::Yes | Told::Gone => Ok(()),
         Told::Denied => Err(io::ErrorKind::PermissionDenied.into()),
     }
@@ -246,6 +258,13 @@ pub(super) fn plan(directory: &Path) -> io::Result<Plan> {
     Ok(plan)
 }
 
+/// What the runner of a build said when it went wrong.
+#[must_use]
+pub fn complaint(directory: &Path) -> String {
+    let said = read(&directory.join(COMPLAINTS), MAX_COMPLAINTS).unwrap_or_default();
+    String::from_utf8_lossy(&said).trim().to_owned()
+}
+
 fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
@@ -256,22 +275,70 @@ fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Puts a file in its place by one rename; with `durable`, so that a host that loses its power has it
-/// then or has not.
+/// then or has not. Room that was kept for it is used.
 ///
 /// # Errors
 /// As the system calls; the old file is still there.
 pub(super) fn put(directory: &Path, name: &str, bytes: &[u8], durable: bool) -> io::Result<()> {
-    let made = directory.join(format!("{name}.new"));
-    let mut file = private().create(true).truncate(true).open(&made)?;
+    prepare(directory, name, bytes, durable)?;
+    place(directory, name, durable)
+}
+
+/// Writes what [`place`] puts in its place.
+///
+/// # Errors
+/// As the system calls; the old file is still there.
+pub(super) fn prepare(directory: &Path, name: &str, bytes: &[u8], durable: bool) -> io::Result<()> {
+    // Not emptied first: that would give away the room.
+    let mut file = private()
+        .create(true)
+        .truncate(false)
+        .open(directory.join(file::part(name)))?;
     file.write_all(bytes)?;
+    file.set_len(bytes.len() as u64)?;
     if durable {
         file.sync_all()?;
     }
-    fs::rename(&made, directory.join(name))?;
+    Ok(())
+}
+
+/// Puts in its place what was prepared.
+///
+/// # Errors
+/// As the system calls; the old file is still there.
+pub(super) fn place(directory: &Path, name: &str, durable: bool) -> io::Result<()> {
+    fs::rename(directory.join(file::part(name)), directory.join(name))?;
     if durable {
         File::open(directory)?.sync_all()?;
     }
     Ok(())
+}
+
+/// Removes what was kept for requests to stop, if nobody has written any.
+pub(super) fn give_back_room(directory: &Path) {
+    let stops = directory.join(file::STOPS);
+    if fs::metadata(&stops).is_ok_and(|about| about.len() == 0) {
+        // Who asks after that makes it anew, and is not heard.
+        let _ = fs::remove_file(&stops);
+    }
+}
+
+/// Writes over a file that is there, where there is no room for another: in one piece, and padded with blanks,
+/// so that who reads it meanwhile finds the old one or the new.
+///
+/// # Errors
+/// As the system calls; it has no room for that.
+pub(super) fn put_over(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let file = private().open(directory.join(name))?;
+    let about = file.metadata()?;
+    let length = usize::try_from(about.len()).map_err(io::Error::other)?;
+    let mut padded = bytes.to_vec();
+    padded.resize(length.max(bytes.len()), b' ');
+    // Blocks are counted by 512 bytes, stat(2).
+    if padded.len() as u64 > about.blocks().saturating_mul(512) {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    file.write_all_at(&padded, 0)
 }
 
 /// How files are opened that nobody else may read.

@@ -77,6 +77,16 @@ pub(super) fn to_mask(plan: &Plan) -> Vec<Vec<u8>> {
     all
 }
 
+/// Where files that hold secrets of a job are put; none if it has no such files.
+pub(super) fn place(plan: &Plan, job: &Job) -> Option<PathBuf> {
+    let any = job.secrets.iter().any(|binding| binding.as_file);
+    any.then(|| temporary(&plan.workspace).join(name_of_place(plan.number)))
+}
+
+fn name_of_place(number: u32) -> String {
+    format!("secrets-{number}")
+}
+
 /// Files that hold secrets, for as long as the steps run.
 #[derive(Debug, Default)]
 pub(super) struct Given {
@@ -179,7 +189,7 @@ impl Place {
         if made {
             give_to(&parent, owner)?;
         }
-        let name = format!("secrets-{number}");
+        let name = name_of_place(number);
         let path = above.join(&name);
         // Of a build of this number that was killed.
         let _ = fs::remove_dir_all(&path);

@@ -1,6 +1,7 @@
 //! The steps of a build, each run as Jenkins' "Execute shell".
 
 use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use ward_config::job::Step;
@@ -58,8 +59,12 @@ impl Build {
                 self.worker.limits.end = Instant::now().checked_add(grace).map(|end| (end, grace));
             }
             let title = title_of(step, index);
+            let place = self.script_place(index);
+            self.worker.note_made(&place);
             self.worker.tell(Phase::Steps, &title);
-            let Some(mut report) = self.run_step(step, &title) else {
+            let ran = self.run_step(step, &title, &place);
+            self.worker.forget_made(&place);
+            let Some(mut report) = ran else {
                 course = course.after_failure();
                 continue;
             };
@@ -93,8 +98,15 @@ impl Build {
         self.worker.begin_in_spite();
     }
 
-    fn run_step(&mut self, step: &Step, title: &str) -> Option<Report> {
-        let spec = match self.prepare(step, title) {
+    /// Where the script of a step is put: a name that nobody can guess, and that is known before it is there.
+    fn script_place(&self, index: usize) -> PathBuf {
+        let cookie: String = self.cookie().chars().filter(|c| *c != '-').collect();
+        let name = format!("ward{}-{}{cookie}.sh", std::process::id(), index + 1);
+        std::env::temp_dir().join(name)
+    }
+
+    fn run_step(&mut self, step: &Step, title: &str, place: &Path) -> Option<Report> {
+        let spec = match self.prepare(step, title, place) {
             Ok((spec, shown)) => {
                 self.worker.line(&shown);
                 spec
@@ -130,11 +142,17 @@ impl Build {
     }
 
     /// The command of a step, and the line before its output.
-    fn prepare(&self, step: &Step, title: &str) -> Result<(Spec, String), shell_step::ScriptError> {
+    fn prepare(
+        &self,
+        step: &Step,
+        title: &str,
+        place: &Path,
+    ) -> Result<(Spec, String), shell_step::ScriptError> {
         let script = OsString::from(step.script.replace("\r\n", "\n"));
         let shell = step.shell.as_deref().unwrap_or(&self.plan.shell);
         let owner = self.identity.as_ref().map(|it| (it.uid, it.gid));
-        let prepared = shell_step::prepare(
+        let prepared = shell_step::prepare_at(
+            Some(place),
             Script::Text(&script),
             &[],
             OsStr::new(shell),

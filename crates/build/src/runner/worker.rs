@@ -10,7 +10,7 @@
 //! only what is asked from then on counts, and that allows no grace.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -113,12 +113,26 @@ impl Worker {
         self.write_state();
     }
 
+    /// Notes something outside the build's directory that is going to be made. To be written down with the
+    /// state before it is made.
+    pub(super) fn note_made(&mut self, path: &Path) {
+        self.state.made.push(path.to_string_lossy().into_owned());
+    }
+
+    /// Something that was noted is there no longer.
+    pub(super) fn forget_made(&mut self, path: &Path) {
+        let path = path.to_string_lossy();
+        self.state.made.retain(|made| *made != path);
+    }
+
     pub(super) fn write_state(&self) {
         let Ok(text) = serde_json::to_vec(&self.state) else {
             return;
         };
-        // Where there is no room the old one stays; the build goes on.
-        let _ = role::put(&self.directory, file::STATE, &text, false);
+        if role::put(&self.directory, file::STATE, &text, false).is_err() {
+            // Where there is no room for that either the old one stays; the build goes on.
+            let _ = role::put_over(&self.directory, file::STATE, &text);
+        }
     }
 
     /// From now on only what is asked from now on is a reason to end.
@@ -410,9 +424,10 @@ impl Desk for Worker {
                 })
             }
             Err(EngineError::GuardianLost) => {
+                let guardian = run.guardian();
                 drop(run);
                 let cookies = remains.spare.then_some(&remains.cookies);
-                let (killed, survivors) = known.end_others(cookies);
+                let (killed, survivors) = known.end_others(guardian, cookies);
                 for line in words::guardian_lost(&remains.name, &killed, &survivors) {
                     self.line(&line);
                 }

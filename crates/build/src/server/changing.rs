@@ -107,6 +107,14 @@ impl Server {
         inner.check_posted(name)?;
         inner.check_new(new)?;
         inner.check_idle(name)?;
+        self.move_one(&mut inner, name, new)?;
+        drop(inner);
+        self.empty_trash_later();
+        Ok(())
+    }
+
+    /// Gives a job that may be renamed its new name.
+    pub(super) fn move_one(&self, inner: &mut Inner, name: &str, new: &str) -> Result<(), Refusal> {
         let row = inner.row_of(name)?;
         let renaming = serde_json::to_string(&(name, new))
             .map_err(|error| Refusal::Failed(error.to_string()))?;
@@ -142,8 +150,6 @@ impl Server {
             .map_err(|error| failed(&error))?;
         inner.refresh(new);
         inner.rule_all();
-        drop(inner);
-        self.empty_trash_later();
         Ok(())
     }
 
@@ -288,7 +294,8 @@ impl Server {
 /// The fact that says which job is being renamed.
 const RENAMING: &str = "renaming";
 
-fn finish_renaming(
+/// Gives a job's row its new name, when its directory has it.
+pub(super) fn finish_renaming(
     connection: &mut rusqlite::Connection,
     row: i64,
     new: &str,
@@ -343,7 +350,7 @@ impl Inner {
     }
 
     /// Whether a job or a folder of this name can be made.
-    fn check_new(&self, name: &str) -> Result<(), Refusal> {
+    pub(super) fn check_new(&self, name: &str) -> Result<(), Refusal> {
         names::check(name)?;
         if let Some(known) = self.jobs.get(name) {
             return Err(if known.leaving {
@@ -363,14 +370,14 @@ impl Inner {
         }
     }
 
-    fn check_posted(&self, name: &str) -> Result<(), Refusal> {
+    pub(super) fn check_posted(&self, name: &str) -> Result<(), Refusal> {
         if self.shown(name)?.of_file {
             return Err(of_file(name));
         }
         Ok(())
     }
 
-    fn check_idle(&self, name: &str) -> Result<(), Refusal> {
+    pub(super) fn check_idle(&self, name: &str) -> Result<(), Refusal> {
         if self.running.keys().any(|(job, _)| job == name) {
             return Err(Refusal::Conflict(format!("job `{name}` is building")));
         }

@@ -36,6 +36,14 @@ impl Builds for Server {
         self.lock().is_folder(name)
     }
 
+    fn folders(&self) -> Vec<String> {
+        self.all_folders()
+    }
+
+    fn rename_folder(&self, name: &str, new: &str) -> Result<(), Refusal> {
+        self.move_folder(name, new)
+    }
+
     fn create_job(&self, name: &str, config: &[u8]) -> Result<(), Refusal> {
         self.add_job(name, config)
     }

@@ -4,11 +4,13 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use rustix::io::Errno;
 use ward_model::build::queue::Event;
 use ward_model::build::{BuildResult, Cause};
 
 use super::home::{put_private, read_bounded};
 use super::known::Past;
+use super::remains;
 use super::state::{Inner, Server, Watch, now};
 use crate::history::{builds, past};
 use crate::outcome::{Outcome, TestSuite, VERSION};
@@ -32,13 +34,22 @@ impl Server {
     /// A runner has ended, or may have: records its build, or says when to look again.
     pub(super) fn end(&self, job: &str, number: u32) {
         let directory = self.home.build(job, number);
-        match read_outcome(&directory) {
+        match read_outcome(&directory.join(file::OUTCOME)) {
             Ok(Some(outcome)) => self.record(job, number, outcome),
             Ok(None) => self.end_without_outcome(job, number, &directory),
-            Err(why) => {
-                let why = format!("its outcome cannot be read: {why}");
-                self.record_failure(job, number, &why);
-            }
+            Err(error) => self.cannot_read_outcome(job, number, &error),
+        }
+    }
+
+    /// An outcome that cannot be read now may be one later; if it never will, the build has failed.
+    fn cannot_read_outcome(&self, job: &str, number: u32, error: &io::Error) {
+        let why = format!("its outcome cannot be read: {error}");
+        if is_shortage(error) {
+            let text = format!("build {job} #{number}: {why}, which is tried again");
+            self.complain(&format!("failure of {job} #{number}"), &text);
+            self.set_watch(job, number, Watch::Again(now() + WRITE_AGAIN));
+        } else {
+            self.record_failure(job, number, &why);
         }
     }
 
@@ -56,21 +67,46 @@ impl Server {
             Ok(Found::Ended) if directory.join(file::OUTCOME).exists() => {
                 self.set_watch(job, number, Watch::Again(now()));
             }
-            Ok(Found::Ended) => {
-                self.record_failure(job, number, "the build's own process was killed");
-            }
+            // It may have been killed after it had said how the build ended.
+            Ok(Found::Ended) => match remains::complete(directory) {
+                Ok(true) => self.set_watch(job, number, Watch::Again(now())),
+                Ok(false) => {
+                    let complaint = runner::complaint(directory);
+                    let why = if complaint.is_empty() {
+                        "the build's own process was killed".to_owned()
+                    } else {
+                        format!("the build's own process ended too early: {complaint}")
+                    };
+                    self.clear_up(job, number, directory, &why);
+                    self.record_failure(job, number, &why);
+                }
+                Err(error) => self.cannot_read_outcome(job, number, &error),
+            },
             Ok(Found::NeverStarted) => {
-                let complaint = read_bounded(&directory.join("runner.err"), 64 << 10)
-                    .map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
-                    .unwrap_or_default();
+                let complaint = runner::complaint(directory);
                 let why = format!("the build's own process ended before it began. {complaint}");
-                self.record_failure(job, number, why.trim_end_matches(['.', ' ']));
+                let why = why.trim_end_matches(['.', ' ']);
+                self.clear_up(job, number, directory, why);
+                self.record_failure(job, number, why);
             }
             Err(error) => {
                 let why = format!("the build's directory cannot be read: {error}");
                 self.record_failure(job, number, &why);
             }
         }
+    }
+
+    /// Removes what a runner that is there no longer could not remove, and ends its log.
+    pub(super) fn clear_up(&self, job: &str, number: u32, directory: &Path, why: &str) {
+        let left = remains::clear_up(directory).join(", ");
+        if !left.is_empty() {
+            self.complain(
+                &format!("remains of {job} #{number}"),
+                &format!("build {job} #{number}: {left}"),
+            );
+        }
+        // There may be none, or no room in it: its page says why, too.
+        let _ = remains::end_log(directory, why);
     }
 
     /// Records a build that has no outcome of its own.
@@ -104,7 +140,10 @@ impl Server {
             display_name: None,
             job_of_repository: false,
         };
-        self.say(&format!("build {job} #{number}: {why}"));
+        self.complain(
+            &format!("failure of {job} #{number}"),
+            &format!("build {job} #{number}: {why}"),
+        );
         self.record(job, number, outcome);
     }
 
@@ -114,17 +153,24 @@ impl Server {
         if outcome.tests.is_some()
             && let Err(why) = self.compare_tests(job, number)
         {
-            self.say(&format!("build {job} #{number}: {why}"));
+            self.complain(
+                &format!("tests of {job} #{number}"),
+                &format!("build {job} #{number}: {why}"),
+            );
             if !self.home.build(job, number).join(file::TESTS).exists() {
                 outcome.tests = None;
             }
         }
         let mut inner = self.lock();
         let recorded = self.record_in(&mut inner, job, number, &outcome);
+        let about = format!("record of {job} #{number}");
         if let Err(error) = &recorded {
-            self.say(&format!(
-                "build {job} #{number} is over and cannot be recorded, which is tried again: {error}"
-            ));
+            self.complain(
+                &about,
+                &format!(
+                    "build {job} #{number} is over and cannot be recorded, which is tried again: {error}"
+                ),
+            );
             let key = (job.to_owned(), number);
             if inner.is_stopping {
                 // Nobody waits for room on a disk to be able to end: the next server records it.
@@ -141,6 +187,12 @@ impl Server {
             self.look_into(job, &by);
         }
         if recorded.is_ok() {
+            for about in ["failure", "remains", "tests"] {
+                self.is_well(&format!("{about} of {job} #{number}"));
+            }
+            if self.is_well(&about) {
+                self.say(&format!("build {job} #{number} is recorded now"));
+            }
             self.tell_of(job, number);
             self.sweep(job);
         }
@@ -167,9 +219,16 @@ impl Server {
             None => Vec::<Cause>::new(),
         };
         let next = inner.downstream(job, number, outcome.result, &causes);
-        inner.put(&self.home.key, next, |connection| {
+        let came = inner.put(&self.home.key, next, |connection| {
             builds::finish(connection, row, number, outcome, tells).map(|_| ())
         })?;
+        let refused = came.iter().filter(|came| came.is_none()).count();
+        if refused > 0 {
+            self.say(&format!(
+                "build {job} #{number} starts {refused} fewer than it should: the queue is full"
+            ));
+        }
+        inner.copying.owe();
         inner.running.remove(&key);
         inner.happen(Event::Ended { id: request });
         inner.refresh(job);
@@ -201,7 +260,7 @@ impl Server {
         let bytes = serde_json::to_vec(&tests).map_err(|error| text(&error))?;
         let part = path.with_extension("part");
         put_private(&part, &bytes)
-            .and_then(|()| fs::rename(&part, &path))
+            .and_then(|_| fs::rename(&part, &path))
             .map_err(|error| text(&error))
     }
 }
@@ -230,14 +289,20 @@ fn tells_anybody(notify: &ward_config::job::Notify) -> bool {
         && !notify.mail_culprits)
 }
 
-fn read_outcome(directory: &Path) -> Result<Option<Outcome>, String> {
-    match read_bounded(&directory.join(file::OUTCOME), LARGEST_OUTCOME) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| error.to_string()),
+pub(super) fn read_outcome(path: &Path) -> io::Result<Option<Outcome>> {
+    match read_bounded(path, LARGEST_OUTCOME) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).map(Some)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error),
     }
+}
+
+/// Whether this is about the host, and over in a while, and not about the build.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS)
+    )
 }
 
 /// What a runner says of itself.

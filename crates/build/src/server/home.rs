@@ -4,13 +4,22 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use ring::rand::{SecureRandom, SystemRandom};
+use rustix::event::{PollFd, Timespec, poll};
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use ward_sys::pidfd;
 
 use super::names;
 use crate::history::HistoryError;
+
+/// A server that is killed just as it starts a program leaves its lock, for the moments until that program
+/// begins, to a process that nobody knows: it is waited for so long.
+const LAST_BREATH: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Why a server cannot have its directory.
 #[derive(Debug, thiserror::Error)]
@@ -52,13 +61,27 @@ impl OpenError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { .. } | Self::Query(_) => None,
+            Self::Io { source, .. } => hint_for(source),
+            Self::Query(_) => None,
             Self::Taken { .. } => Some(
                 "stop it first, or give this one a directory of its own (`directory=` in `[build]`)"
                     .to_owned(),
             ),
             Self::History(error) => error.hint(),
         }
+    }
+}
+
+fn hint_for(error: &io::Error) -> Option<String> {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(format!(
+            "the server runs as user {}: give it the directory, or name another by `directory=` in `[build]`",
+            ward_sys::account::own_uid()
+        )),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("make room on its disk, and start it again".to_owned())
+        }
+        _ => None,
     }
 }
 
@@ -245,10 +268,12 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Writes a file that is nobody else's, in a directory that nobody looks into yet.
-pub(super) fn put_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn put_private(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(path)?.write_all(bytes)
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    Ok(file)
 }
 
 /// Reads a file of at most `limit` bytes.
@@ -279,13 +304,19 @@ fn take_lock(root: &Path) -> Result<File, OpenError> {
         .truncate(false)
         .mode(0o600);
     let mut file = options.open(&path).map_err(io)?;
-    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        let mut text = String::new();
-        let read = file.take(20).read_to_string(&mut text);
-        return Err(OpenError::Taken {
-            path: root.to_owned(),
-            pid: read.ok().and_then(|_| text.trim().parse().ok()),
-        });
+    let began = Instant::now();
+    while let Err(error) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        if error != Errno::WOULDBLOCK && error != Errno::INTR {
+            return Err(io(error.into()));
+        }
+        let pid = holder(&mut file);
+        if pid.is_some_and(lives) || began.elapsed() >= LAST_BREATH {
+            return Err(OpenError::Taken {
+                path: root.to_owned(),
+                pid,
+            });
+        }
+        pause();
     }
     let mut write = || {
         file.set_len(0)?;
@@ -295,6 +326,26 @@ fn take_lock(root: &Path) -> Result<File, OpenError> {
     // The number is for people; the lock is what counts, also on a full disk.
     let _ = write();
     Ok(file)
+}
+
+/// Which process wrote that it has the lock.
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.take(20).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn lives(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok();
+    pid.and_then(|pid| pidfd::open(pid).ok())
+        .is_some_and(|process| !pidfd::has_ended(&process))
+}
+
+fn pause() {
+    let nobody: &mut [PollFd<'_>] = &mut [];
+    // A signal that comes between is as good as a time that is over.
+    let _ = poll(nobody, Timespec::try_from(LOOK).ok().as_ref());
 }
 
 fn secret_key(path: &Path) -> io::Result<Vec<u8>> {

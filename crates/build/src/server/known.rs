@@ -14,6 +14,7 @@ use super::timing::misunderstood;
 use crate::api::{BuildLine, Lasts};
 use crate::history::{builds, jobs, past};
 use crate::jenkins;
+use crate::plan::file;
 
 /// So many results are shown as a trend.
 const TREND: u32 = 20;
@@ -171,17 +172,28 @@ impl Known {
     }
 }
 
-/// The row of a job. One that is new to the history begins after the greatest build that is there, if the
-/// history was lost and the files were not.
+/// The row of a job. Its next build comes after the greatest that is there, if the history was lost, or is an
+/// older copy, and the files are not: no build takes the directory of another.
 fn row(connection: &Connection, home: &Home, name: &str) -> rusqlite::Result<jobs::JobRow> {
-    let entries = fs::read_dir(home.builds(name))
+    let builds = home.builds(name);
+    let numbers: Vec<u32> = fs::read_dir(&builds)
         .into_iter()
         .flatten()
-        .flatten();
-    let greatest = entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    let greatest = numbers.iter().max().copied().unwrap_or(0);
+    let mut row = jobs::row(connection, name, greatest.saturating_add(1))?;
+    // A directory that nobody has begun to build in is thrown away, and its number taken.
+    let begun = numbers
+        .into_iter()
+        .filter(|number| *number >= row.next_number)
+        .filter(|number| builds.join(number.to_string()).join(file::LOG).exists())
         .max();
-    jobs::row(connection, name, greatest.unwrap_or(0).saturating_add(1))
+    if let Some(begun) = begun {
+        row.next_number = begun.saturating_add(1);
+    }
+    Ok(row)
 }
 
 /// Reads every job: those of the file, and those that were posted. Where both have a name, the file's is it.

@@ -10,9 +10,11 @@
 
 mod asking;
 mod changing;
+mod copying;
 mod door;
 mod downstream;
 mod ending;
+mod folders;
 mod home;
 mod known;
 mod lanes;
@@ -22,6 +24,8 @@ mod opening;
 mod parameters;
 mod polling;
 mod processes;
+mod remains;
+mod room;
 mod scheduler;
 mod sealing;
 mod shown;

@@ -18,6 +18,8 @@ use crate::plan::file;
 
 /// Nobody else takes what is being sent for so long, milliseconds: longer than any attempt takes.
 const TAKEN: i64 = 10 * 60 * 1000;
+/// What could not be written is thought of again after so many milliseconds.
+const THINK_AGAIN: i64 = 5_000;
 /// So many builds before one are looked at.
 const BEFORE: u32 = 200;
 /// So many results are told.
@@ -37,6 +39,16 @@ impl Server {
         let unthought = notices::unthought(&self.lock().writer).unwrap_or_default();
         for (_, job, number) in unthought {
             self.tell_of(&job, number);
+        }
+    }
+
+    /// The same, where that could not be written a while ago.
+    pub(super) fn think_again(&self, now: i64) {
+        let mut inner = self.lock();
+        let is_due = inner.think_again.take_if(|due| *due <= now).is_some();
+        drop(inner);
+        if is_due {
+            self.think_of_all();
         }
     }
 
@@ -81,9 +93,13 @@ impl Server {
             add()
         };
         if let Err(error) = written {
-            self.say(&format!(
-                "nobody can be told of build {job} #{number} now: {error}"
-            ));
+            self.complain(
+                "telling",
+                &format!("nobody can be told of builds' ends, which is tried again: {error}"),
+            );
+            self.lock().think_again = Some(now() + THINK_AGAIN);
+        } else {
+            self.is_well("telling");
         }
         self.wake();
     }

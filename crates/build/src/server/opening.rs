@@ -12,6 +12,8 @@ use ward_model::build::queue::{Event, Found, Queue};
 
 use super::asking::read_back;
 use super::changing::go_on_renaming;
+use super::copying::Copying;
+use super::folders::go_on_moving;
 use super::home::{Home, OpenError};
 use super::known::{self, Known};
 use super::lanes::Lane;
@@ -44,6 +46,7 @@ impl Server {
         let mut writer = history::writer(&home.history())?;
         let reader = history::reader(&home.history())?;
         go_on_renaming(&mut writer, &home)?;
+        go_on_moving(&mut writer, &home)?;
         let known = known::load(&writer, &home, &jobs, say.as_ref())?;
         let running = running(&writer)?;
         let queue = restored(&writer, &home, &known, say.as_ref())?;
@@ -66,6 +69,9 @@ impl Server {
             polling: HashMap::new(),
             owed: BTreeMap::new(),
             clocks: Clocks::new(now()),
+            copying: Copying::of(&home.history()),
+            cannot_begin: None,
+            think_again: None,
             is_stopping: false,
             is_over: false,
         };
@@ -88,6 +94,7 @@ impl Server {
                 chores: Lane::new("chores", 1),
             },
             say,
+            complaints: Mutex::default(),
             scheduler: Mutex::new(None),
         }))
     }

@@ -1,6 +1,5 @@
 //! Looking for something new in repositories, in a lane of few threads, one look per job at a time.
 
-use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -12,6 +11,7 @@ use ward_model::build::Cause;
 
 use super::ending::read_state;
 use super::home::remove;
+use super::starting::environment;
 use super::state::{Server, now};
 use crate::api::{Push, Refusal, Request};
 use crate::git::{self, PollOutcome, Polled, RemoteRequest};
@@ -32,24 +32,6 @@ struct Looked {
     /// Commits that are being built.
     building: Vec<String>,
 }
-
-/// Of the server's environment, what git needs to reach a repository.
-const PASSED_ON: [&str; 14] = [
-    "PATH",
-    "HOME",
-    "LANG",
-    "SSH_AUTH_SOCK",
-    "TMPDIR",
-    "http_proxy",
-    "HTTP_PROXY",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "no_proxy",
-    "NO_PROXY",
-    "all_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-];
 
 impl Server {
     /// Looks into a job's repository, soon.
@@ -180,11 +162,15 @@ impl Server {
                 log: String::new(),
             };
         };
-        let environment: Vec<(OsString, OsString)> = PASSED_ON
-            .iter()
-            .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
-            .collect();
-        let variables = defaults(&looked.job);
+        // As a build's checkout has them, so that what is seen can be had too.
+        let of_job = &looked.job.environment;
+        let mut given = environment(&self.lock().build);
+        given.retain(|(name, _)| !of_job.iter().any(|(own, _)| own == name));
+        let given = given.iter().chain(of_job);
+        let given = given.map(|(name, value)| (name.into(), value.into()));
+        let environment = git::surrounded(given.collect());
+        let mut variables = defaults(&looked.job);
+        variables.extend(of_job.iter().cloned());
         let request = RemoteRequest {
             source,
             home: self.home.root(),

@@ -30,6 +30,8 @@ impl Server {
             let asked_for = clocks.due(now, jobs);
             drop(inner);
             self.heed_clocks(asked_for);
+            self.copy_if_due(now);
+            self.think_again(now);
             self.send_due_notices(now);
             let mut inner = self.lock();
             if inner.queue.next_due().is_some_and(|due| due <= now) {
@@ -115,6 +117,8 @@ impl Inner {
         again
             .chain(self.queue.next_due())
             .chain(notices)
+            .chain(self.think_again)
+            .chain(self.copying.next())
             .chain([self.clocks.next(now), most])
             .min()
             .unwrap_or(most)

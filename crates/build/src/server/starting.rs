@@ -12,17 +12,20 @@ use std::sync::Arc;
 use ward_config::job::Job;
 use ward_model::build::queue::{Event, Item};
 
-use super::home::{Home, private_directory};
+use super::home::{Home, private_directory, remove};
+use super::room;
 use super::state::{Inner, Running, Server, Watch, now};
 use crate::history::builds::{self, NewBuild};
-use crate::history::past;
-use crate::history::{jobs, requests};
-use crate::plan::{ParameterValue, Plan, VERSION, file};
+use crate::history::{branches, jobs, requests};
+use crate::plan::{BuiltBranch, ParameterValue, Plan, VERSION, file};
 use crate::runner::{self, Found};
 use crate::workspaces;
 
 /// What could not be begun is tried again after so many milliseconds.
 const RETRY: u64 = 5_000;
+
+/// Complaints about that.
+const BEGINNING: &str = "beginning";
 
 /// Where programs are if nobody says so: a server may be started with next to no environment.
 const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -44,7 +47,13 @@ impl Server {
             };
             any = true;
             let taken = inner.take_number(&self.home, id, executor);
+            let cannot = inner.cannot_begin.clone();
             drop(inner);
+            match cannot {
+                Some(why) => self.complain(BEGINNING, &why),
+                None if self.is_well(BEGINNING) => self.say("builds can be begun again"),
+                None => {}
+            }
             if let Some(taken) = taken {
                 self.start_runner(&taken.job, taken.number);
             }
@@ -59,6 +68,7 @@ impl Server {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.found(&directory),
             Err(error) => {
                 let why = format!("the build's own process cannot be started: {error}");
+                self.clear_up(job, number, &directory, &why);
                 self.record_failure(job, number, &why);
                 return;
             }
@@ -112,6 +122,7 @@ impl Inner {
         };
         match tried {
             Ok(number) => {
+                self.cannot_begin = None;
                 self.happen(Event::Began { id, number });
                 self.refresh(&item.job);
                 Some(Taken {
@@ -120,6 +131,12 @@ impl Inner {
                 })
             }
             Err(why) => {
+                if !self.is_stopping {
+                    self.cannot_begin = Some(format!(
+                        "builds cannot be begun, which is tried again: {}: {why}",
+                        item.job
+                    ));
+                }
                 self.happen(Event::NotBegun {
                     id,
                     retry_in: RETRY,
@@ -150,7 +167,7 @@ impl Inner {
             .collect();
         let workspace = workspaces::choose(&home.workspaces(), home.root(), &job, &taken);
         let text = |error: rusqlite::Error| format!("the history cannot be written: {error}");
-        let revisions = past::revisions_before(&self.writer, row, number).map_err(text)?;
+        let built = branches::all(&self.writer, row).map_err(text)?;
         let started_at = now();
         let plan = plan(
             home,
@@ -160,7 +177,7 @@ impl Inner {
             number,
             executor,
             &workspace,
-            revisions,
+            built,
         );
         write_plan(home, &plan)
             .map_err(|error| format!("its directory cannot be written: {error}"))?;
@@ -183,7 +200,11 @@ impl Inner {
             requests::delete(&transaction, item.id)?;
             transaction.commit()
         };
-        commit().map_err(text)?;
+        if let Err(error) = commit() {
+            // No row tells of it.
+            let _ = remove(&plan.directory);
+            return Err(text(error));
+        }
         known.next_number = number.saturating_add(1);
         self.running.insert(
             (item.job.clone(), number),
@@ -211,7 +232,7 @@ fn plan(
     number: u32,
     executor: u32,
     workspace: &Path,
-    (previous_revision, previous_successful_revision): (Option<String>, Option<String>),
+    built: Vec<BuiltBranch>,
 ) -> Plan {
     Plan {
         version: VERSION,
@@ -231,8 +252,7 @@ fn plan(
         environment: environment(build),
         server_cookie: home.cookie.clone(),
         revision: item.revision.clone(),
-        previous_revision,
-        previous_successful_revision,
+        built,
         local: false,
     }
 }
@@ -263,9 +283,11 @@ fn write_plan(home: &Home, plan: &Plan) -> io::Result<()> {
     }
     private_directory(&plan.directory)?;
     let bytes = serde_json::to_vec(plan)?;
-    let result = super::home::put_private(&plan.directory.join(file::PLAN), &bytes);
+    let result = super::home::put_private(&plan.directory.join(file::PLAN), &bytes)
+        .and_then(|_| room::keep(&plan.directory));
     if result.is_err() {
-        let _ = home.throw_away(&plan.directory);
+        // At once: what is thrown away needs room until somebody has the time.
+        let _ = remove(&plan.directory);
     }
     result
 }

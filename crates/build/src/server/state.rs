@@ -12,6 +12,7 @@ use ward_config::build::BuildServer;
 use ward_config::job::Job;
 use ward_model::build::queue::Queue;
 
+use super::copying::Copying;
 use super::home::Home;
 use super::known::Known;
 use super::lanes::Lane;
@@ -55,6 +56,8 @@ pub struct Server {
     pub(super) recorded: Condvar,
     pub(super) lanes: Lanes,
     pub(super) say: Arc<dyn Fn(&str) + Send + Sync>,
+    /// What was said last of what does not work at the moment, by what that is.
+    pub(super) complaints: Mutex<BTreeMap<String, String>>,
     pub(super) scheduler: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -96,6 +99,11 @@ pub(super) struct Inner {
     /// Jobs whose repository is to be looked into when a build of theirs is over, and who told us to.
     pub(super) owed: BTreeMap<String, String>,
     pub(super) clocks: Clocks,
+    pub(super) copying: Copying,
+    /// Why the last build that was to be begun could not be.
+    pub(super) cannot_begin: Option<String>,
+    /// When to think again of those ends that nobody could be told of, milliseconds since the epoch.
+    pub(super) think_again: Option<i64>,
     /// Nothing is begun any more.
     pub(super) is_stopping: bool,
     /// The scheduler is to end.
@@ -146,6 +154,29 @@ impl Server {
 
     pub(super) fn say(&self, text: &str) {
         (self.say)(text);
+    }
+
+    /// Says what does not work and is tried again: once, and not each time.
+    pub(super) fn complain(&self, about: &str, text: &str) {
+        let mut said = self
+            .complaints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if said.get(about).is_some_and(|last| last == text) {
+            return;
+        }
+        said.insert(about.to_owned(), text.to_owned());
+        drop(said);
+        self.say(text);
+    }
+
+    /// It works, or nobody tries it any more. Returns whether there was a complaint.
+    pub(super) fn is_well(&self, about: &str) -> bool {
+        let mut said = self
+            .complaints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        said.remove(about).is_some()
     }
 }
 

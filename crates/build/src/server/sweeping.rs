@@ -1,5 +1,7 @@
 //! Removing: builds that are not kept, jobs that are gone, and what was thrown away.
 
+use ward_config::job::Keep;
+
 use super::state::{Inner, Server, now};
 use crate::api::Refusal;
 use crate::history::{builds, jobs};
@@ -27,17 +29,21 @@ impl Server {
     }
 
     fn sweep_now(&self, job: &str) {
-        let going = {
+        let (going, keep) = {
             let inner = self.lock();
             let Some(known) = inner.jobs.get(job) else {
                 return;
             };
-            if known.job.keep == ward_config::job::Keep::default() {
+            let keep = known.job.keep.clone();
+            if keep == Keep::default() {
                 return;
             }
             let running = inner.running.keys().filter(|(name, _)| name == job).count();
             match builds::candidates(&inner.writer, known.id) {
-                Ok(over) => what_goes(&known.job.keep, &over, running, &known.past.lasts, now()),
+                Ok(over) => {
+                    let going = what_goes(&keep, &over, running, &known.past.lasts, now());
+                    (going, keep)
+                }
                 Err(error) => {
                     drop(inner);
                     self.say(&format!("old builds of {job} cannot be found: {error}"));
@@ -46,14 +52,26 @@ impl Server {
             }
         };
         for number in going.builds {
-            if let Err(refusal) = self.remove_build(job, number) {
+            let mut inner = self.lock();
+            if !inner.still_goes(job, number, &keep) {
+                continue;
+            }
+            let removed = self.remove_in(&mut inner, job, number);
+            drop(inner);
+            if let Err(refusal) = removed {
                 self.say(&format!(
                     "build {job} #{number} cannot be removed: {refusal}"
                 ));
             }
         }
         for number in going.artifacts {
-            if let Err(refusal) = self.remove_artifacts(job, number) {
+            let inner = self.lock();
+            if !inner.still_goes(job, number, &keep) {
+                continue;
+            }
+            let removed = self.remove_artifacts(&inner, job, number);
+            drop(inner);
+            if let Err(refusal) = removed {
                 self.say(&format!(
                     "artifacts of {job} #{number} cannot be removed: {refusal}"
                 ));
@@ -64,7 +82,10 @@ impl Server {
 
     /// Removes a build that is over: its directory goes out of sight first, its row with the same lock held.
     pub(super) fn remove_build(&self, job: &str, number: u32) -> Result<(), Refusal> {
-        let mut inner = self.lock();
+        self.remove_in(&mut self.lock(), job, number)
+    }
+
+    fn remove_in(&self, inner: &mut Inner, job: &str, number: u32) -> Result<(), Refusal> {
         if inner.running.contains_key(&(job.to_owned(), number)) {
             return Err(Refusal::Conflict(format!("build {job} #{number} runs")));
         }
@@ -86,8 +107,7 @@ impl Server {
         Ok(())
     }
 
-    fn remove_artifacts(&self, job: &str, number: u32) -> Result<(), Refusal> {
-        let inner = self.lock();
+    fn remove_artifacts(&self, inner: &Inner, job: &str, number: u32) -> Result<(), Refusal> {
         let row = inner.row_of(job)?;
         let failed = |error: &dyn std::fmt::Display| Refusal::Failed(error.to_string());
         let path = self.home.build(job, number).join(file::ARTIFACTS);
@@ -131,6 +151,23 @@ impl Server {
 }
 
 impl Inner {
+    /// Whether a build that was to go by these rules goes still: since it was looked at somebody may have said
+    /// that it is kept, or removed what was the last good one instead of it.
+    fn still_goes(&self, job: &str, number: u32, keep: &Keep) -> bool {
+        let Some(known) = self.jobs.get(job) else {
+            return false;
+        };
+        let lasts = &known.past.lasts;
+        if known.job.keep != *keep
+            || lasts.successful == Some(number)
+            || lasts.stable == Some(number)
+        {
+            return false;
+        }
+        builds::one(&self.writer, job, known.id, number)
+            .is_ok_and(|row| row.is_some_and(|row| !row.line.keep))
+    }
+
     /// The row of a job.
     pub(super) fn row_of(&self, job: &str) -> Result<i64, Refusal> {
         self.jobs

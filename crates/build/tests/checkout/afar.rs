@@ -51,14 +51,14 @@ pub(crate) const TESTS: &[crate::Test] = &[
 ];
 
 /// git's own server, on loopback.
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Daemon {
     /// Serves the room's repository; nothing where git has no server.
-    fn start(room: &Room) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn start(room: &Room) -> anyhow::Result<Option<Self>> {
         let place = Command::new("git").arg("--exec-path").output()?.stdout;
         let place = String::from_utf8(place)?;
         if !std::path::Path::new(place.trim())
@@ -105,7 +105,8 @@ impl Drop for Daemon {
     }
 }
 
-fn cached(room: &Room) -> anyhow::Result<std::path::PathBuf> {
+/// The one shared clone.
+pub(crate) fn cached(room: &Room) -> anyhow::Result<std::path::PathBuf> {
     let entries = fs::read_dir(room.path("cache"))?;
     entries
         .flatten()

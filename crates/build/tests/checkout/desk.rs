@@ -2,12 +2,15 @@
 
 use std::io::Read;
 use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
 
 use ward_build::runner::{Desk, Ran};
 use ward_engine::EngineError;
 use ward_engine::embed::{Run, Stream};
 use ward_model::signal::Signal;
 use ward_model::spec::Spec;
+use ward_model::wire::StopOrder;
+use ward_testkit::moments::let_pass;
 use ward_testkit::patience::LIMIT;
 
 /// Writes to a text, and stops when it is told to.
@@ -19,8 +22,18 @@ pub(crate) struct Notes {
     /// The first fetch is stopped when this says so.
     pub(crate) stop_at: Option<Receiver<()>>,
     pub(crate) is_stopping: bool,
+    /// One command is killed.
+    pub(crate) strike: Option<Strike>,
     /// Gets every line at once.
     pub(crate) lines: Option<Sender<String>>,
+}
+
+/// Which command is killed, and when.
+pub(crate) struct Strike {
+    /// So many commands are let through before it.
+    pub(crate) after: usize,
+    /// So long after it was started.
+    pub(crate) moment: Duration,
 }
 
 impl Desk for Notes {
@@ -58,6 +71,18 @@ impl Desk for Notes {
             stop.recv_timeout(LIMIT).expect("somebody comes");
             self.is_stopping = true;
             run.stop(Signal::TERM);
+        }
+        if let Some(strike) = &self.strike
+            && self.commands.len() > strike.after
+        {
+            let_pass(strike.moment);
+            self.strike = None;
+            self.is_stopping = true;
+            let at_once = StopOrder {
+                request: 0,
+                grace: Some(Duration::ZERO),
+            };
+            run.order_stop(Signal::KILL, at_once);
         }
         let (mut stdout, stderr) = std::thread::scope(|scope| {
             let stderr = scope.spawn(|| stderr.map_or(Vec::new(), |mut stream| read(&mut stream)));

@@ -5,42 +5,28 @@
 #![forbid(unsafe_code)]
 
 mod afar;
+mod damage;
 mod desk;
+mod http;
 mod near;
 mod polls;
 mod room;
+mod ssh;
 
 use std::process::ExitCode;
 
-/// A test: its name, and what it does.
-type Test = (&'static str, fn() -> anyhow::Result<()>);
+use ward_testkit::cases::Case as Test;
 
 fn main() -> ExitCode {
     ward_engine::embed::guardian_entry();
-    let tests: Vec<Test> = [near::TESTS, afar::TESTS, polls::TESTS].concat();
-    // Options of the usual harness mean nothing here.
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|word| !word.starts_with('-'))
-        .collect();
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|it| name.contains(it));
-    let (mut passed, mut failed) = (0, 0);
-    for (name, test) in tests.into_iter().filter(|(name, _)| is_wanted(name)) {
-        match test() {
-            Ok(()) => {
-                passed += 1;
-                println!("test {name} ... ok");
-            }
-            Err(error) => {
-                failed += 1;
-                println!("test {name} ... FAILED\n{error:?}");
-            }
-        }
-    }
-    println!("\ntest result: {passed} passed; {failed} failed");
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    let tests: Vec<Test> = [
+        near::TESTS,
+        afar::TESTS,
+        http::TESTS,
+        ssh::TESTS,
+        damage::TESTS,
+        polls::TESTS,
+    ]
+    .concat();
+    ward_testkit::cases::run(tests)
 }

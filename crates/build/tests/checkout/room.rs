@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use ward_build::git::{Checked, CheckoutRequest, GitError, RemoteRequest, checkout};
+use ward_build::plan::BuiltBranch;
 use ward_config::job::{Clean, Source};
 use ward_model::spec::Identity;
 
@@ -75,6 +76,21 @@ impl Room {
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
+    /// Git in the repository, with `text` to read.
+    pub(crate) fn git_fed(&self, words: &[&str], text: &str) -> anyhow::Result<()> {
+        let path = self.path("fed");
+        fs::write(&path, text)?;
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(self.path("repository"))
+            .args(words)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .stdin(fs::File::open(&path)?)
+            .output()?;
+        ensure!(output.status.success(), "{output:?}");
+        Ok(())
+    }
+
     /// A commit that writes `content` to `file`, `at` seconds after a moment; its name.
     pub(crate) fn commit(&self, file: &str, content: &str, at: u32) -> anyhow::Result<String> {
         let path = self.path("repository").join(file);
@@ -133,6 +149,11 @@ impl Room {
         let paths =
             ["workspace", "cache", "home", "secrets", "scratch"].map(|name| self.path(name));
         let [workspace, cache, home, secrets, scratch] = &paths;
+        let built = ask.previous.map(|revision| BuiltBranch {
+            branch: "origin/main".to_owned(),
+            revision: revision.to_owned(),
+            successful: None,
+        });
         let request = CheckoutRequest {
             source,
             clean: ask.clean.unwrap_or(Clean::No),
@@ -146,8 +167,7 @@ impl Room {
             identity: ask.identity,
             variables: &[("WHICH".to_owned(), "main".to_owned())],
             revision: ask.revision,
-            previous: ask.previous,
-            previous_successful: None,
+            built: built.as_slice(),
         };
         checkout(desk, &request)
     }

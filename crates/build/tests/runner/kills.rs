@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use ward_build::outcome::Outcome;
 use ward_build::plan::file;
@@ -27,6 +28,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "a_guardian_killed_at_any_moment",
         a_guardian_killed_at_any_moment,
+    ),
+    (
+        "who_hops_is_caught_without_a_guardian",
+        who_hops_is_caught_without_a_guardian,
     ),
     ("a_runner_is_found_again", a_runner_is_found_again),
 ];
@@ -92,8 +97,11 @@ fn a_killed_guardian_leaves_nobody() -> anyhow::Result<()> {
 }
 
 fn a_guardian_killed_at_any_moment() -> anyhow::Result<()> {
-    for moment in moments(Duration::from_millis(60)) {
-        let stage = Stage::new(&["sh -c 'sleep 600' & echo on; sleep 0.03; echo off"])?;
+    /// The time between the end of its line and its own end is some microseconds.
+    const OFTEN: usize = 5;
+    let stage = || Stage::new(&["sh -c 'sleep 600' & echo on; sleep 0.03; echo off"]);
+    for moment in (0..OFTEN).flat_map(|_| moments(Duration::from_millis(60))) {
+        let stage = stage()?;
         let going = stage.start()?;
         let guardian = going.guardian()?;
         let_pass(moment);
@@ -104,6 +112,28 @@ fn a_guardian_killed_at_any_moment() -> anyhow::Result<()> {
             [BuildResult::Success, BuildResult::Failure].contains(&ended.outcome.result),
             "{ended:?}"
         );
+        stage.await_nobody()?;
+    }
+    Ok(())
+}
+
+fn who_hops_is_caught_without_a_guardian() -> anyhow::Result<()> {
+    // It is a new process all the time, whose parent has just ended. Whoever of them lives has the lock.
+    let hop = "import os, time\nopen('hops', 'w')\nend = time.monotonic() + 100\n\
+               while time.monotonic() < end:\n    if os.fork(): os._exit(0)\n";
+    for moment in moments(Duration::from_millis(20)) {
+        let script = "exec 9>lock; flock 9; python3 hop.py & sleep 601";
+        let mut stage = Stage::new(&[script])?;
+        fs::create_dir(&stage.plan.workspace)?;
+        fs::write(stage.in_workspace("hop.py"), hop)?;
+        stage.plan.job.grace = Duration::from_millis(100);
+        let going = stage.start()?;
+        wait_until("hops", || stage.in_workspace("hops").exists())?;
+        let_pass(moment);
+        kill(going.guardian()?)?;
+        going.end()?.is(BuildResult::Failure)?;
+        let lock = fs::File::open(stage.in_workspace("lock"))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).context("somebody hops on")?;
         stage.await_nobody()?;
     }
     Ok(())

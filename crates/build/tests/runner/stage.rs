@@ -88,8 +88,7 @@ impl Stage {
             environment,
             server_cookie: "c0ffee00c0ffee00".to_owned(),
             revision: None,
-            previous_revision: None,
-            previous_successful_revision: None,
+            built: Vec::new(),
             local: false,
         };
         Ok(Self { plan, place, mark })

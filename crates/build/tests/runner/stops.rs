@@ -78,9 +78,9 @@ fn clean_up_runs_to_its_end() -> anyhow::Result<()> {
         ("zsh", format!("#!/usr/bin/env zsh\ntrap '{clean}' EXIT\necho ready\nsleep 600")),
         (
             "python3",
-            "#!/usr/bin/env python3\nimport signal, sys, time\ndef end(*_):\n    \
-             print('cleaning 1', flush=True)\n    time.sleep(0.1)\n    print('cleaned', flush=True)\n    \
-             sys.exit(0)\nsignal.signal(signal.SIGTERM, end)\nprint()\nprint('ready', flush=True)\n\
+            "#!/usr/bin/env python3\nimport os, signal, sys, time\ndef end(*_):\n    \
+             os.write(1, b'cleaning 1\\n')\n    time.sleep(0.1)\n    os.write(1, b'cleaned\\n')\n    \
+             sys.exit(0)\nsignal.signal(signal.SIGTERM, end)\nos.write(1, b'\\nready\\n')\n\
              time.sleep(600)"
                 .to_owned(),
         ),

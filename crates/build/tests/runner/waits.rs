@@ -105,7 +105,7 @@ fn a_lock_that_is_none() -> anyhow::Result<()> {
 }
 
 fn a_lock_outlives_a_killed_runner() -> anyhow::Result<()> {
-    let script = "trap '' TERM; echo ready; while ! test -e go; do sleep 0.02; done";
+    let script = "trap '' TERM; set +x; echo ready; while ! test -e go; do sleep 0.02; done";
     let mut stage = Stage::new(&[script])?;
     let name = lock_of(&mut stage);
     let going = stage.start()?;

@@ -1,6 +1,9 @@
 //! The database: old, damaged, lost, copied, full of builds.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::ensure;
@@ -125,6 +128,118 @@ pub(crate) fn lost() -> Result {
         &bench.server.build("a", &Which::Last)?,
         BuildResult::Success,
     )
+}
+
+/// An older copy of the database beside builds that it does not know: no number is given twice.
+pub(crate) fn put_back() -> Result {
+    let mut bench = Bench::new(vec![job("a", "echo first")])?;
+    bench.build("a")?;
+    let path = bench.home().join("history.sqlite");
+    let copy = bench.directory.path().join("copy.sqlite");
+    history::copy(&path, &copy)?;
+    bench.build("a")?;
+    bench.build("a")?;
+    bench.server.shut_down(false);
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(bench.home().join(format!("history.sqlite{end}")));
+    }
+    fs::copy(&copy, &path)?;
+    // One that nobody has begun is no build.
+    fs::create_dir(bench.home().join("jobs/a/builds/9"))?;
+    bench.restart(vec![job("a", "echo second")])?;
+    ensure!(bench.server.build_numbers("a")? == [1]);
+    let view = bench.build("a")?;
+    ensure!(view.line.number == 4, "it is {}", view.line.number);
+    let log = bench.home().join("jobs/a/builds/3/log");
+    ensure!(fs::read_to_string(log)?.contains("first"));
+    bench.build("a")?;
+    ensure!(bench.server.job("a")?.next_number == 6);
+    Ok(())
+}
+
+/// Copies that are made while it is written to are whole, each of one moment.
+pub(crate) fn copied() -> Result {
+    let directory = TempDir::new()?;
+    let path = directory.path().join("history.sqlite");
+    let mut writer = history::writer(&path)?;
+    writer.execute_batch("INSERT INTO jobs (name) VALUES ('a')")?;
+    let copy = history::copy_of(&path);
+    let is_over = AtomicBool::new(false);
+    let (is_over, shared) = (&is_over, &path);
+    std::thread::scope(|scope| -> Result {
+        let writing = scope.spawn(move || -> rusqlite::Result<i64> {
+            let mut count = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                // Both rows or neither.
+                let transaction = writer.transaction()?;
+                for table in ["requests (item)", "folders (name)"] {
+                    let text = format!("INSERT INTO {table} VALUES (?1)");
+                    transaction.execute(&text, [format!("{count} {}", "x".repeat(2_000))])?;
+                }
+                transaction.commit()?;
+                count += 1;
+            }
+            Ok(count)
+        });
+        let copying = || -> Result {
+            for _ in 0..20 {
+                history::copy(shared, &copy)?;
+                let mode = fs::metadata(&copy)?.permissions().mode() & 0o777;
+                ensure!(mode == 0o600, "its mode is {mode:o}");
+                let copy = history::writer(&copy)?;
+                let sound: String =
+                    copy.query_row("PRAGMA integrity_check", (), |row| row.get(0))?;
+                ensure!(sound == "ok", "{sound}");
+                let counts: (i64, i64) = copy.query_row(
+                    "SELECT (SELECT count(*) FROM requests), (SELECT count(*) FROM folders)",
+                    (),
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )?;
+                ensure!(counts.0 == counts.1, "{counts:?}");
+            }
+            Ok(())
+        };
+        let copied = copying();
+        is_over.store(true, Ordering::Relaxed);
+        let count = writing
+            .join()
+            .map_err(|_| anyhow::anyhow!("it panicked"))??;
+        ensure!(count > 0, "nothing was written meanwhile");
+        copied
+    })?;
+    let mut part = copy.into_os_string();
+    part.push(".new");
+    ensure!(!Path::new(&part).exists());
+    Ok(())
+}
+
+/// A server makes such copies by itself, and says where they are when it needs one.
+pub(crate) fn copy_is_named() -> Result {
+    let mut bench = Bench::new(vec![job("a", "true")])?;
+    bench.build("a")?;
+    let path = bench.home().join("history.sqlite");
+    let copy = history::copy_of(&path);
+    ward_testkit::patience::wait_until("a copy", || copy.exists())?;
+    bench.restart(Vec::new())?;
+    bench.server.shut_down(false);
+    let whole = fs::read(&path)?;
+    let other = TempDir::new()?;
+    let home = other.path().join("home");
+    fs::create_dir(&home)?;
+    fs::write(home.join("history.sqlite"), &whole[..whole.len() / 2])?;
+    fs::copy(&copy, home.join("history.copy.sqlite"))?;
+    let Err(OpenError::History(error)) = open(&home, settings(), Vec::new()).map(|_| ()) else {
+        anyhow::bail!("half a history is taken");
+    };
+    let hint = error.hint().unwrap_or_default();
+    ensure!(hint.contains("history.copy.sqlite"), "{hint}");
+    fs::remove_file(home.join("history.sqlite"))?;
+    fs::rename(
+        home.join("history.copy.sqlite"),
+        home.join("history.sqlite"),
+    )?;
+    open(&home, settings(), vec![job("a", "true")])?;
+    Ok(())
 }
 
 pub(crate) fn many() -> Result {

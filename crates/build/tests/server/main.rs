@@ -17,10 +17,11 @@ mod repository;
 
 use std::process::ExitCode;
 
-type Result<T = ()> = anyhow::Result<T>;
-type Case = fn() -> Result;
+use ward_testkit::cases::Case;
 
-const CASES: &[(&str, Case)] = &[
+type Result<T = ()> = anyhow::Result<T>;
+
+const CASES: &[Case] = &[
     ("an_empty_build", builds::empty),
     ("a_build_and_all_that_is_known_of_it", builds::known),
     ("a_thousand_requests", builds::thousand),
@@ -48,6 +49,9 @@ const CASES: &[(&str, Case)] = &[
     ("a_damaged_history", history::damaged),
     ("a_copy_is_a_backup", history::backup),
     ("the_history_was_lost", history::lost),
+    ("an_older_history_is_put_back", history::put_back),
+    ("copies_of_a_history_in_use", history::copied),
+    ("a_copy_is_named_where_it_is_needed", history::copy_is_named),
     ("ten_thousand_builds", history::many),
     ("the_history_cannot_be_written", history::unwritable),
     ("a_runner_is_killed", killed::runner),
@@ -55,6 +59,7 @@ const CASES: &[(&str, Case)] = &[
     ("a_shutdown_leaves_builds_or_stops_them", killed::shutdown),
     ("servers_are_killed_at_random", killed::storm),
     ("something_is_pushed", repository::pushed),
+    ("what_was_built_of_each_branch", repository::previous),
 ];
 
 fn main() -> ExitCode {
@@ -65,34 +70,5 @@ fn main() -> ExitCode {
     if let Some(code) = killed::by_role() {
         return code;
     }
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let list = wanted.iter().any(|word| word == "--list");
-    let wanted: Vec<&String> = wanted
-        .iter()
-        .filter(|word| !word.starts_with('-'))
-        .collect();
-    let mut failed = Vec::new();
-    for (name, case) in CASES {
-        if !wanted.is_empty() && !wanted.iter().any(|word| name.contains(word.as_str())) {
-            continue;
-        }
-        if list {
-            println!("{name}: test");
-            continue;
-        }
-        let result =
-            std::panic::catch_unwind(case).unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked")));
-        match result {
-            Ok(()) => println!("test {name} ... ok"),
-            Err(error) => {
-                println!("test {name} ... FAILED: {error:#}");
-                failed.push(*name);
-            }
-        }
-    }
-    if failed.is_empty() {
-        return ExitCode::SUCCESS;
-    }
-    println!("failed: {}", failed.join(", "));
-    ExitCode::from(101)
+    ward_testkit::cases::run(CASES.iter().copied())
 }

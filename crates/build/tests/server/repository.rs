@@ -5,13 +5,13 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::ensure;
-use ward_build::api::{Builds, Push};
+use ward_build::api::{Builds, Push, Request};
 use ward_config::job::{Job, Source, Triggers};
 use ward_model::build::{BuildResult, Cause};
 use ward_testkit::patience::wait_until;
 
 use super::Result;
-use super::bench::{Bench, expect, job, log};
+use super::bench::{Bench, expect, job, log, request};
 
 fn git(directory: &Path, words: &[&str]) -> Result<String> {
     let output = Command::new("git")
@@ -109,5 +109,75 @@ pub(crate) fn pushed() -> Result {
     push();
     polled(Some(looked))?;
     ensure!(bench.server.queue().is_empty() && bench.server.build_numbers("a")? == [2, 1]);
+    Ok(())
+}
+
+/// Two branches, and what each build is told of those before it: by its own branch, as Jenkins' git plugin does.
+pub(crate) fn previous() -> Result {
+    let place = tempfile::tempdir()?;
+    let repository = place.path().join("repository");
+    fs::create_dir(&repository)?;
+    git(&repository, &["init", "-q", "-b", "main"])?;
+    let first = commit(&repository, "main one")?;
+    let source = Source {
+        url: repository.display().to_string(),
+        branches: vec!["main".to_owned(), "next".to_owned()],
+        ..Source::default()
+    };
+    let script = "cat file\n\
+                  echo \"before=$GIT_PREVIOUS_COMMIT good=$GIT_PREVIOUS_SUCCESSFUL_COMMIT.\"\n\
+                  case `cat file` in *bad*) exit 1;; esac";
+    let jobs = || {
+        vec![Job {
+            source: Some(source.clone()),
+            keep: ward_config::job::Keep {
+                builds: Some(1),
+                ..ward_config::job::Keep::default()
+            },
+            ..job("a", script)
+        }]
+    };
+    let mut bench = Bench::new(jobs())?;
+    let mut asked = 0;
+    let mut build = |bench: &Bench, commit: &str, result, before: &str, good: &str| -> Result {
+        let request = Request {
+            revision: Some(commit.to_owned()),
+            ..request("a", &[])
+        };
+        let id = bench.server.request(request)?.id;
+        asked += 1;
+        let number = bench.number_of(id)?;
+        ensure!(number == asked, "{number} is not {asked}");
+        let view = bench.end_of("a", number)?;
+        expect(&view, result)?;
+        let wanted = format!("before={before} good={good}.\n");
+        ensure!(
+            log(&view)?.contains(&wanted),
+            "no {wanted} in {}",
+            log(&view)?
+        );
+        Ok(())
+    };
+    build(&bench, &first, BuildResult::Success, "", "")?;
+    git(&repository, &["checkout", "-q", "-b", "next"])?;
+    let next = commit(&repository, "next bad")?;
+    // Nothing of it was built before, whatever was built of others.
+    build(&bench, &next, BuildResult::Failure, "", "")?;
+    git(&repository, &["checkout", "-q", "main"])?;
+    let bad = commit(&repository, "main bad")?;
+    build(&bench, &bad, BuildResult::Failure, &first, &first)?;
+    let good = commit(&repository, "main good")?;
+    build(&bench, &good, BuildResult::Success, &bad, &first)?;
+    git(&repository, &["checkout", "-q", "next"])?;
+    let again = commit(&repository, "next good")?;
+    // Its build is long gone, and it is known all the same, also by another server.
+    bench.restart(jobs())?;
+    build(&bench, &again, BuildResult::Success, &next, "")?;
+    let last = commit(&repository, "next better")?;
+    build(&bench, &last, BuildResult::Success, &again, &again)?;
+    ensure!(
+        !bench.server.build_numbers("a")?.contains(&2),
+        "build 2 is still there"
+    );
     Ok(())
 }

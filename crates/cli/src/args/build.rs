@@ -14,7 +14,8 @@ const AFTER: &str = "\
 Where the server is: --url, else $WARD_BUILD_URL, else the [build] section of the configuration that -c names
 or that is found as `ward ctl` finds it, ./ward.conf before all others. On the server's host its own user and
 root are let in without more; everybody else says who they are by $WARD_BUILD_TOKEN, as USER:TOKEN, or by a
-file with that in it and mode 0600: ~/.config/ward/build-token.
+file with that in it and mode 0600: ~/.config/ward/build-token. Where the address begins with https:// the
+server has to show a certificate that the system trusts, or that --ca FILE or $WARD_CA names the authority of.
 
 Exit status:
   0 when it is done, or the result is SUCCESS; 1 FAILURE; 117 UNSTABLE; 123 ABORTED; 116 NOT_BUILT;
@@ -79,6 +80,11 @@ pub(crate) struct At {
         help_heading = "The server"
     )]
     pub(crate) url: Option<String>,
+
+    /// Whose certificates to trust where the server's address begins with https://: a file in PEM,
+    /// instead of the system's [default: $WARD_CA]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "The server")]
+    pub(crate) ca: Option<PathBuf>,
 
     /// The configuration of the server on this host
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "The server")]

@@ -10,7 +10,7 @@ use ward_config::Origins;
 use ward_config::diagnostics::{Diagnostic, Palette, Severity};
 use ward_config::host::Host;
 use ward_config::job::{Job, ParameterKind};
-use ward_config::load::{Configuration, Loaded, load};
+use ward_config::load::{Configuration, Loaded, check};
 use ward_config::source::{Sources, Span};
 use ward_model::exit_code;
 use ward_model::signal::Signal;
@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &CheckArgs) -> Result<ExitCode, Failure> {
         None => search()?,
     };
     let path = path.to_string_lossy();
-    let loaded = load(&path, &host(arguments.elsewhere)?, &Disk);
+    let loaded = check(&path, &host(arguments.elsewhere)?, &Disk);
     let text = if arguments.json {
         as_json(&loaded, arguments)?
     } else {

@@ -224,7 +224,12 @@ fn hold_and_run(
         }
         status.ended(exit_status);
     };
-    in_custody::finish(spec, report.as_deref(), locks, &mut ended)
+    in_custody::leave(in_custody::finish(
+        spec,
+        report.as_deref(),
+        locks,
+        &mut ended,
+    )?)
 }
 
 /// Says in the request what it is for.
@@ -242,6 +247,8 @@ fn become_it(run: &RunArgs, mut request: Request, mut wait: Wait) -> Result<Exit
         return Err(Failure::usage("there is no command", "name one behind --"));
     };
     complete(&mut request, None, &run.command);
+    // Should it close the descriptor.
+    request.becomes_work = true;
     let got = wait.acquire(&request)?;
     let held = &got.held;
     let mut kept = Vec::new();
@@ -249,9 +256,6 @@ fn become_it(run: &RunArgs, mut request: Request, mut wait: Wait) -> Result<Exit
         let copy = rustix::io::fcntl_dupfd_cloexec(one.descriptor(), FIRST_DESCRIPTOR)
             .map_err(|error| failed(&error))?;
         kept.push(copy);
-        // Should it close the descriptor.
-        let pid = i32::try_from(std::process::id()).unwrap_or(0);
-        one.note_work(pid).map_err(|error| failed(&error))?;
     }
     let numbers: Vec<i32> = kept.iter().map(std::os::fd::AsRawFd::as_raw_fd).collect();
     for fd in &kept {

@@ -1,5 +1,6 @@
 //! `ward run`: a command in custody.
 
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,6 +10,7 @@ use ward_engine::locks::Locks;
 use ward_engine::shell_step::{self, Script};
 use ward_model::life::Policy;
 use ward_model::spec::{Log, Spec, Stdin};
+use ward_sys::finish::at_once;
 use ward_sys::signals;
 
 use super::surroundings::Resolved;
@@ -18,12 +20,20 @@ use crate::failure::Failure;
 /// Runs it and gives its exit status.
 pub(super) fn run(arguments: RunArgs) -> Result<ExitCode, Failure> {
     let report = arguments.report.clone();
-    finish(
-        spec(arguments)?,
+    let spec = spec(arguments)?;
+    leave(finish(
+        spec,
         report.as_deref(),
         Locks::default(),
         &mut |_| {},
-    )
+    )?)
+}
+
+/// Ends this process: the last thing that a run does.
+pub(super) fn leave(exit_status: u8) -> ! {
+    // Whoever does not read it has been told so, or does not care.
+    let _ = io::stdout().flush();
+    at_once(exit_status)
 }
 
 /// Runs what was understood, holding these locks. `ended` is told the exit status, before this
@@ -33,7 +43,7 @@ pub(super) fn finish(
     report: Option<&Path>,
     locks: Locks,
     ended: &mut dyn FnMut(u8),
-) -> Result<ExitCode, Failure> {
+) -> Result<u8, Failure> {
     let made = spec.remove_at_end.clone();
     let end = front::run_holding(spec, report, locks);
     if let (Err(_), Some(made)) = (&end, made) {
@@ -48,7 +58,7 @@ pub(super) fn finish(
         signals::no_core_file();
         signals::take_default_action(signal.number());
     }
-    Ok(ExitCode::from(exit_status))
+    Ok(exit_status)
 }
 
 pub(super) fn spec(arguments: RunArgs) -> Result<Spec, Failure> {

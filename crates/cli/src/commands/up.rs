@@ -37,9 +37,27 @@ const SIGXFSZ: i32 = 25;
 /// Does what the words say. `called` is how this process was called, for where to look; `program` what
 /// people are told that it is.
 pub(crate) fn run(called: &OsStr, program: &str, words: &[OsString]) -> ExitCode {
-    match begin(called, program, words) {
+    let custody = match Custody::from_role() {
+        None => None,
+        Some(Ok(custody)) => Some(custody),
+        Some(Err(error)) => return refuse(&error).report(program),
+    };
+    let program = match &custody {
+        Some(custody) => name_of_keeper(custody),
+        None => program.to_owned(),
+    };
+    match begin(called, &program, words, custody) {
         Ok(code) => code,
-        Err(refusal) => refusal.report(program),
+        Err(refusal) => refusal.report(&program),
+    }
+}
+
+/// What the user has called, whose daemon this process is: by that name he finds help.
+fn name_of_keeper(custody: &Custody) -> String {
+    let called = custody.called();
+    match Path::new(&called).file_name() {
+        Some(name) if name == "supervisord" => called.to_string_lossy().into_owned(),
+        Some(_) | None => "ward up".to_owned(),
     }
 }
 
@@ -57,12 +75,12 @@ struct Read {
     memory: Memory,
 }
 
-fn begin(called: &OsStr, program: &str, words: &[OsString]) -> Result<ExitCode, Refusal> {
-    let custody = match Custody::from_role() {
-        None => None,
-        Some(Ok(custody)) => Some(custody),
-        Some(Err(error)) => return Err(refuse(&error)),
-    };
+fn begin(
+    called: &OsStr,
+    program: &str,
+    words: &[OsString],
+    custody: Option<Custody>,
+) -> Result<ExitCode, Refusal> {
     if let Some(started_in) = custody.as_ref().and_then(Custody::started_in) {
         work_in(&started_in)?;
     }

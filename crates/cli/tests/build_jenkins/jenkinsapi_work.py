@@ -128,8 +128,28 @@ view = server.views.create("mine")
 same("view", view.name, "mine")
 assert view.add_job("first")
 assert "first" in server.views["mine"].keys()
+assert view.add_job("slow")
+same("in it", sorted(server.views["mine"].keys()), ["first", "slow"])
+assert not view.add_job("first"), "twice"
+assert view.remove_job("slow")
+same("left", list(server.views["mine"].keys()), ["first"])
+same("its job", server.views["mine"]["first"].name, "first")
+same("views", sorted(name.lower() for name in server.views.keys()), ["all", "mine"])
+assert "ListView" in server.views["mine"].get_config()
 del server.views["mine"]
 assert "mine" not in server.views.keys()
+same("views", [name.lower() for name in server.views.keys()], ["all"])
+
+# What is in a folder, and the folder by another name.
+asking = server.requester
+asking.post_and_confirm_status(f"{url}/createItem", params={"name": "team", "mode": "com.cloudbees.hudson.plugins.folder.Folder"}, data={}, valid=[200, 302])
+asking.post_xml_and_confirm_status(f"{url}/job/team/createItem", params={"name": "inner"}, data=CONFIG)
+fresh = Jenkins(url, username=user, password=token, timeout=30)
+assert "team/inner" in fresh.keys(), list(fresh.keys())
+same("inner", fresh["team/inner"].get_full_name(), "team/inner")
+asking.post_and_confirm_status(f"{url}/job/team/confirmRename", params={"newName": "crew"}, data={}, valid=[200, 302])
+fresh = Jenkins(url, username=user, password=token, timeout=30)
+assert "crew/inner" in fresh.keys() and "team/inner" not in fresh.keys(), list(fresh.keys())
 nodes = server.get_nodes()
 same("nodes", list(nodes.keys()), ["Built-In Node"])
 assert nodes["Built-In Node"].is_online()

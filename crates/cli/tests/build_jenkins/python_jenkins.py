@@ -211,19 +211,67 @@ assert server.job_exists("team/inner")
 same("inner", server.get_job_info("team/inner")["fullName"], "team/inner")
 names = sorted(job["fullname"] for job in server.get_all_jobs())
 same("with folders", names, ["first job", "of-file", "slow", "team", "team/inner"])
-server.delete_job("team/inner")
+item = server.build_job("of-file")
+server.create_folder("team/none")
+names = sorted(job["fullname"] for job in server.get_all_jobs())
+same("an empty one, too", names, ["first job", "of-file", "slow", "team", "team/inner", "team/none"])
+assert server.job_exists("team/none") and server.is_folder("team/none")
+server.rename_job("team/none", "team/some")
+server.set_next_build_number("team/inner", 7)
+server.rename_job("team", "crew")
+names = sorted(job["fullname"] for job in server.get_all_jobs())
+same("renamed", names, ["crew", "crew/inner", "crew/some", "first job", "of-file", "slow"])
+same("what was in it", server.get_job_info("crew/inner")["nextBuildNumber"], 7)
+same("as it was", server.get_job_config("crew/inner"), SLOW)
+assert not server.job_exists("team") and not server.job_exists("team/inner")
+server.create_folder("team")
+for taken in ["crew", "of-file"]:
+    try:
+        server.rename_job("team", taken)
+        raise AssertionError("a name was taken twice")
+    except (jenkins.JenkinsException, requests.exceptions.HTTPError):
+        pass
+number = started(server.build_job("crew/inner"))
+try:
+    server.rename_job("crew", "other")
+    raise AssertionError("a folder whose job is building was renamed")
+except (jenkins.JenkinsException, requests.exceptions.HTTPError):
+    pass
+server.stop_build("crew/inner", number)
+same("stopped", finished("crew/inner", number)["result"], "ABORTED")
+server.delete_job("crew/inner")
+server.delete_job("crew")
 server.delete_job("team")
+names = sorted(job["fullname"] for job in server.get_all_jobs())
+same("without folders", names, ["first job", "of-file", "slow"])
 
 # Views.
 server.create_view("mine", jenkins.EMPTY_VIEW_CONFIG_XML)
 assert server.view_exists("mine")
 config = server.get_view_config("mine")
 assert "ListView" in config, config
-server.reconfig_view("mine", config)
-assert any(view["name"] == "mine" for view in server.get_views())
-assert server.get_jobs(view_name="all")
+same("nothing in it", server.get_jobs(view_name="mine"), [])
+listed = config.replace("<jobNames", "<jobNames><string>slow</string><string>nobody</string></jobNames><ignored", 1) if "<jobNames/>" in config else config.replace("</jobNames>", "<string>slow</string><string>nobody</string></jobNames>")
+server.reconfig_view("mine", listed)
+same("in it", [job["name"] for job in server.get_jobs(view_name="mine")], ["slow"])
+same("views", sorted(view["name"] for view in server.get_views()), ["all", "mine"])
+for view in server.get_views():
+    assert requests.get(view["url"], auth=(user, token), timeout=30).status_code == 200, view
+assert len(server.get_jobs(view_name="all")) == 3
+try:
+    server.create_view("mine", jenkins.EMPTY_VIEW_CONFIG_XML)
+    raise AssertionError("made twice")
+except jenkins.JenkinsException:
+    pass
+for bad in ["a<b", "all"]:
+    try:
+        server.create_view(bad, jenkins.EMPTY_VIEW_CONFIG_XML)
+        raise AssertionError(f"{bad} is a view")
+    except (jenkins.JenkinsException, requests.exceptions.HTTPError):
+        pass
 server.delete_view("mine")
 assert not server.view_exists("mine")
+same("views", [view["name"] for view in server.get_views()], ["all"])
 
 # Nodes; who is wrong.
 same("nodes", [node["name"] for node in server.get_nodes()], ["Built-In Node"])

@@ -21,13 +21,74 @@ pub(crate) struct Site {
     pub(crate) world: World,
     pub(crate) url: String,
     pub(crate) token: String,
-    conf: PathBuf,
+    pub(crate) conf: PathBuf,
     server: Option<Child>,
 }
+
+/// Who there is besides `admin`, who has a token alone.
+const PEOPLE: [(&str, &str, &str); 3] = [
+    ("person", "build", "a good password"),
+    ("reader", "read", "another good password"),
+    ("boss", "admin", "a very good password"),
+];
+
+/// Programs beside the build server.
+const PROGRAMS: &str = "[program:steady]\ncommand = sh -c 'echo said by steady; exec sleep 1000'\n\
+    [program:idle]\ncommand = sleep 1000\nautostart = false\n\
+    [program:many]\ncommand = sleep 1000\nautostart = false\nnumprocs = 2\n\
+    process_name = %(program_name)s_%(process_num)02d\n";
 
 impl Site {
     /// A server that answers.
     pub(crate) fn new() -> Result<Self> {
+        Self::with("")
+    }
+
+    /// One with more sections.
+    pub(crate) fn with(sections: &str) -> Result<Self> {
+        let mut site = Self::prepared(sections)?;
+        let log = File::create(site.world.path("server.log"))?;
+        let conf = site.conf.to_string_lossy().into_owned();
+        let server = site
+            .command(&["build", "serve", "-c", &conf])
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        site.server = Some(server);
+        site.await_answers()?;
+        Ok(site)
+    }
+
+    /// One that `ward up` keeps, beside programs.
+    pub(crate) fn kept_by_up() -> Result<Self> {
+        let supervisor = "[supervisord]\nlogfile = %(here)s/up.log\npidfile = %(here)s/up.pid\nchildlogdir = %(here)s\n\
+            [unix_http_server]\nfile = %(here)s/up.sock\nusername = keeper\npassword = of the socket\n\
+            [rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n\
+            [supervisorctl]\nserverurl = unix://%(here)s/up.sock\nusername = keeper\npassword = of the socket\n";
+        let site = Self::prepared(&format!("{supervisor}{PROGRAMS}"))?;
+        let conf = site.conf.to_string_lossy().into_owned();
+        let output = site.command(&["up", "-c", &conf]).output()?;
+        ensure!(output.status.success(), "{output:?}");
+        site.await_answers()?;
+        Ok(site)
+    }
+
+    /// Ends what `ward up` keeps, and waits until it has ended.
+    pub(crate) fn shut_down(self) -> Result {
+        let conf = self.conf.to_string_lossy().into_owned();
+        let output = self.command(&["ctl", "-c", &conf, "shutdown"]).output()?;
+        ensure!(output.status.success(), "{output:?}");
+        wait_until("everybody to be gone", || self.world.wards().is_empty())
+            .with_context(|| format!("{:#?}", self.world.wards()))
+    }
+
+    fn await_answers(&self) -> Result {
+        wait_until("the server to answer", || self.build(&["list"]).is_ok())
+            .with_context(|| self.complaints())
+    }
+
+    /// A configuration and accounts, and nobody who serves yet.
+    fn prepared(sections: &str) -> Result<Self> {
         let world = World::new(env!("CARGO_BIN_EXE_ward"))?;
         let conf = world.path("ward.conf");
         let port = free_port()?;
@@ -37,7 +98,7 @@ impl Site {
             format!(
                 "[build]\ndirectory = %(here)s/home\nlisten = 127.0.0.1:{port}\nquiet_period = 0\n\
                  environment = WARD_TEST_MARK=\"{mark}\"\n\
-                 [job:of-file]\nscript = echo from the file\n"
+                 [job:of-file]\nscript = echo from the file\n{sections}"
             ),
         )?;
         let mut site = Self {
@@ -49,25 +110,27 @@ impl Site {
         };
         site.build(&["user", "add", "admin", "--role", "admin", "--no-password"])?;
         site.token = site.build(&["token", "new", "admin", "test"])?;
-        let log = File::create(site.world.path("server.log"))?;
-        let conf = site.conf.to_string_lossy().into_owned();
-        let server = site
-            .command(&["build", "serve", "-c", &conf])
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        site.server = Some(server);
-        wait_until("the server to answer", || site.build(&["list"]).is_ok())
-            .with_context(|| site.complaints())?;
+        for (name, role, password) in PEOPLE {
+            let conf = site.conf.to_string_lossy().into_owned();
+            let words = ["build", "user", "add", name, "--role", role, "-c", &conf];
+            let file = site.world.path("password");
+            fs::write(&file, format!("{password}\n"))?;
+            let mut command = site.command(&words);
+            let output = command.stdin(File::open(&file)?).output()?;
+            ensure!(output.status.success(), "{output:?}");
+        }
         Ok(site)
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    /// A command of `ward`.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(self.world.ward_program());
         self.world.furnish(&mut command);
         for name in [
             "WARD_BUILD_URL",
             "WARD_BUILD_TOKEN",
+            "WARD_CA",
+            "SSL_CERT_FILE",
             "XDG_CONFIG_HOME",
             "NOTIFY_SOCKET",
         ] {
@@ -81,7 +144,7 @@ impl Site {
     }
 
     /// `ward build` with our configuration; what it said.
-    fn build(&self, words: &[&str]) -> Result<String> {
+    pub(crate) fn build(&self, words: &[&str]) -> Result<String> {
         let conf = self.conf.to_string_lossy();
         let words = [&["build"], words, &["-c", &conf]].concat();
         let output = self.command(&words).output()?;
@@ -90,7 +153,10 @@ impl Site {
     }
 
     pub(crate) fn complaints(&self) -> String {
-        fs::read_to_string(self.world.path("server.log")).unwrap_or_default()
+        let logs = ["server.log", "up.log"].map(|name| self.world.path(name));
+        logs.iter()
+            .filter_map(|log| fs::read_to_string(log).ok())
+            .collect()
     }
 
     /// Runs a script of Python with the address, the user and the token as arguments.

@@ -1,7 +1,7 @@
 //! Who is let in, and what nobody may see.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
@@ -21,7 +21,13 @@ fn given(scene: &Scene, words: &[&str], input: &[u8]) -> Result<Said> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    child.stdin.take().context("no input")?.write_all(input)?;
+    let written = child.stdin.take().context("no input")?.write_all(input);
+    // Who refuses the name does not read what is behind it.
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        return Err(error.into());
+    }
     let output = child.wait_with_output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(Said {

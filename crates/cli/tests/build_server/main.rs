@@ -5,9 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod as_user;
 mod example;
 mod kills;
 mod local;
+mod mistakes;
+mod no_room;
+mod queue_kills;
+mod runner_kills;
 mod scene;
 mod serving;
 mod up;

@@ -1,6 +1,7 @@
 //! A build server in the directory of a test, and people who ask it.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -64,6 +65,9 @@ impl<'w> Scene<'w> {
             server: None,
         };
         scene.write(keys, sections)?;
+        let temporary = scene.temporary();
+        fs::create_dir_all(&temporary)?;
+        fs::set_permissions(&temporary, fs::Permissions::from_mode(0o1777))?;
         Ok(scene)
     }
 
@@ -85,6 +89,11 @@ impl<'w> Scene<'w> {
         self.world.path("home")
     }
 
+    /// Where the server and its runners put temporary files.
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.world.path("tmp")
+    }
+
     /// A command of `ward`.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(self.world.ward_program());
@@ -99,6 +108,7 @@ impl<'w> Scene<'w> {
         }
         command
             .args(words)
+            .env("TMPDIR", self.temporary())
             .current_dir(self.world.path("."))
             .stdin(Stdio::null());
         command

@@ -16,5 +16,6 @@ mod pairs;
 mod proxy;
 mod same;
 mod shell;
+mod terminal;
 
 type Result<T = ()> = anyhow::Result<T>;

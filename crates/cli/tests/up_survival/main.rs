@@ -13,7 +13,9 @@ mod programs;
 mod reboot;
 mod scene;
 mod second;
+mod strangers;
 mod trees;
+mod untold;
 mod upgrade;
 
 use std::path::Path;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use ward_testkit::processes::start_ticks;
+use ward_testkit::patience::wait_until;
+use ward_testkit::processes::{descriptors, start_ticks, status_line};
 use ward_testkit::supervisor::daemon::read_answer;
 use ward_testkit::supervisor::stage::Stage;
 
@@ -103,7 +104,7 @@ fn clients_wait_for_the_next_daemon() -> Result {
             let Pair { keeper, daemon } = scene.pair()?;
             send(keeper, Signal::STOP)?;
             kill(daemon)?;
-            ward_testkit::patience::wait_until("its end", || {
+            wait_until("its end", || {
                 ward_testkit::processes::look(daemon).is_none_or(|seen| seen.is_zombie())
             })?;
             let mut waiting = Vec::new();
@@ -160,4 +161,27 @@ fn orders(s: &Stage, victim: Victim) -> Result {
     let there = scene.all()?.iter().any(|info| info["name"] == "removed");
     ensure!(there == anew, "{victim:?}");
     Ok(())
+}
+
+/// However much its supervisor has open, and whatever that ignores.
+#[test]
+fn a_program_has_its_streams_and_nothing_else() -> Result {
+    on_stage(|s| {
+        let scene = Scene::start(s, &many())?;
+        for info in scene.await_all("RUNNING")? {
+            let pid = i32::try_from(info["pid"].as_i64().context("no pid")?)?;
+            let numbers = || -> Vec<i32> {
+                let mut numbers: Vec<i32> = descriptors(pid).into_iter().map(|it| it.0).collect();
+                numbers.sort_unstable();
+                numbers
+            };
+            // It may just be reading its libraries.
+            wait_until("three streams", || numbers() == [0, 1, 2])
+                .with_context(|| format!("{info}: {:?}", numbers()))?;
+            // SIGPIPE alone, as the original has it.
+            let ignored = status_line(pid, "SigIgn").unwrap_or_default();
+            ensure!(ignored.ends_with("0000000000001000"), "{info}: {ignored}");
+        }
+        Ok(())
+    })
 }

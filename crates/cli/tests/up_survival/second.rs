@@ -1,5 +1,7 @@
 //! Two supervisors of the same file.
 
+use std::path::Path;
+
 use anyhow::ensure;
 use ward_testkit::patience::wait_until;
 use ward_testkit::supervisor::stage::Stage;
@@ -30,6 +32,21 @@ fn the_second_finds_the_socket_in_use() -> Result {
             scene.strike(victim)?;
             ensure!(identities(&scene.all()?)? == before, "{victim:?}");
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn the_second_says_where_its_own_help_is() -> Result {
+    on_stage(|s| {
+        let _scene = Scene::start(s, SLEEPER)?;
+        let ward = Path::new(env!("CARGO_BIN_EXE_ward"));
+        let second = s.finish(s.furnished(ward, &["up", "-n", "-c", "c.conf"]))?;
+        ensure!(second.code == 2, "{second:?}");
+        ensure!(
+            second.err.ends_with("\nFor help, use ward up -h\n"),
+            "{second:?}"
+        );
         Ok(())
     })
 }

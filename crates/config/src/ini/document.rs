@@ -1,5 +1,7 @@
 //! All sections of all files, merged as they follow each other.
 
+use std::collections::HashMap;
+
 use super::lexer::Chapter;
 pub use super::lexer::{Entry, Value, is_blank, strip};
 use crate::source::{FileId, Span};
@@ -51,6 +53,8 @@ impl Section {
 #[derive(Debug, Clone, Default)]
 pub struct Document {
     sections: Vec<Section>,
+    /// Where in them each name is.
+    known: HashMap<String, usize>,
     defaults: Option<Section>,
 }
 
@@ -65,12 +69,13 @@ impl Document {
             };
             let section = if chapter.name == DEFAULTS {
                 self.defaults.get_or_insert_with(fresh)
-            } else if let Some(known) = self.sections.iter().position(|s| s.name == chapter.name) {
-                &mut self.sections[known]
             } else {
-                self.sections.push(fresh());
-                let last = self.sections.len() - 1;
-                &mut self.sections[last]
+                let next = self.sections.len();
+                let at = *self.known.entry(chapter.name.clone()).or_insert(next);
+                if at == next {
+                    self.sections.push(fresh());
+                }
+                &mut self.sections[at]
             };
             for entry in chapter.entries {
                 section.set(entry);
@@ -87,7 +92,7 @@ impl Document {
     /// The section of this name.
     #[must_use]
     pub fn section(&self, name: &str) -> Option<&Section> {
-        self.sections.iter().find(|section| section.name == name)
+        self.sections.get(*self.known.get(name)?)
     }
 
     /// The section that gives every other one its entries, if there is one.

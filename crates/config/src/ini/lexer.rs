@@ -30,54 +30,57 @@ struct Piece {
 /// The text behind a key, over all its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
-    /// As the reader of the key gets it.
-    text: String,
-    /// As it is written; differs where `%(here)s` was replaced during an include.
-    raw: String,
-    pieces: Vec<Piece>,
+    first: Piece,
+    more: Vec<Piece>,
+    /// As the reader of the key gets it, where that is not the first line.
+    text: Option<String>,
     /// The comments that end lines of it, with their text.
     comments: Vec<(Span, String)>,
 }
 
 impl Value {
-    fn new(piece: Piece) -> Self {
+    fn new(first: Piece) -> Self {
         Self {
-            text: String::new(),
-            raw: String::new(),
-            pieces: vec![piece],
+            first,
+            more: Vec::new(),
+            text: None,
             comments: Vec::new(),
         }
     }
 
+    fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+
     /// Lines are joined, and blanks at the end of all are cut.
     fn join(&mut self) {
-        let lines: Vec<&str> = self.pieces.iter().map(|piece| &*piece.text).collect();
-        self.raw = lines.join("\n").trim_end_matches(is_blank).to_owned();
-        self.text.clone_from(&self.raw);
+        if !self.more.is_empty() {
+            let lines: Vec<&str> = self.pieces().map(|piece| &*piece.text).collect();
+            self.text = Some(lines.join("\n").trim_end_matches(is_blank).to_owned());
+        }
     }
 
     /// What it says.
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.text
+        self.text.as_deref().unwrap_or(&self.first.text)
     }
 
     /// Puts another text in its place.
     pub(crate) fn replace(&mut self, text: String) {
-        self.text = text;
+        self.text = Some(text);
     }
 
     /// Its first line.
     #[must_use]
     pub fn span(&self) -> Span {
-        self.pieces[0].span
+        self.first.span
     }
 
     /// The place of `needle` in it, as far as it is written there; else its first line.
     #[must_use]
     pub fn locate(&self, needle: &str) -> Span {
-        self.pieces
-            .iter()
+        self.pieces()
             .find_map(|piece| {
                 let at = piece.text.find(needle).filter(|_| !needle.is_empty())?;
                 Some(Span {
@@ -97,9 +100,8 @@ impl Value {
 
     /// The lines after the first, with their places.
     pub fn continuations(&self) -> impl Iterator<Item = (&str, Span)> {
-        self.pieces
+        self.more
             .iter()
-            .skip(1)
             .map(|piece| (piece.text.as_str(), piece.span))
     }
 }
@@ -132,7 +134,7 @@ pub(crate) fn read(id: FileId, file: &SourceFile, found: &mut Diagnostics) -> Ve
     let mut open = false;
     let mut level = 0;
     let mut lost = false;
-    for (index, line) in file.lines().iter().enumerate() {
+    for (index, line) in file.lines().enumerate() {
         let line = match line.strip_prefix(BYTE_ORDER_MARK).filter(|_| index == 0) {
             Some(rest) => {
                 byte_order_mark(id, found);
@@ -155,7 +157,7 @@ pub(crate) fn read(id: FileId, file: &SourceFile, found: &mut Diagnostics) -> Ve
             .filter(|_| open);
         if kept.is_empty() {
             if let (None, Some(entry)) = (cut, last) {
-                entry.value.pieces.push(Piece {
+                entry.value.more.push(Piece {
                     text: String::new(),
                     span: at("", 0),
                 });
@@ -167,7 +169,7 @@ pub(crate) fn read(id: FileId, file: &SourceFile, found: &mut Diagnostics) -> Ve
         let depth = count(&line[..indent]);
         let note = cut.map(|cut| (at(&line[cut..], cut), line[cut..].to_owned()));
         if let Some(entry) = last.filter(|_| depth > level) {
-            entry.value.pieces.push(Piece {
+            entry.value.more.push(Piece {
                 text: kept.to_owned(),
                 span: at(kept, start),
             });
@@ -271,7 +273,7 @@ fn entry(kept: &str) -> Option<(&str, &str)> {
 /// occurrence of each at a time, and the search ends with the first step in which one of them
 /// follows a blank: so in `a;b ;c #d` the second `;` is never looked at (Python up to 3.12).
 fn comment(line: &str) -> Option<usize> {
-    if strip(line).starts_with([';', '#']) {
+    if line.trim_start_matches(is_blank).starts_with([';', '#']) {
         return Some(0);
     }
     let begins = |at: usize| at == 0 || line[..at].chars().next_back().is_some_and(is_blank);
@@ -294,7 +296,7 @@ fn count(text: &str) -> u32 {
 
 /// Where `part`, a slice of `line`, begins in it.
 fn offset(line: &str, part: &str) -> usize {
-    line.find(part).unwrap_or(0)
+    part.as_ptr().addr().saturating_sub(line.as_ptr().addr())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! rules of the dialect say that they belong to the key: every line that is indented deeper than the key's.
 
 use crate::ini::document::{Entry, is_blank, strip};
-use crate::source::{Sources, Span};
+use crate::source::{SourceFile, Sources, Span};
 
 /// A line, and its number.
 pub(super) type Line<'a> = (u32, &'a str);
@@ -16,7 +16,8 @@ pub(super) fn lines<'a>(entry: &Entry, sources: &'a Sources) -> (&'a str, Vec<Li
     let start = entry.value.span();
     let all = sources
         .file(start.file)
-        .map_or(&[][..], |file| file.lines());
+        .into_iter()
+        .flat_map(SourceFile::lines);
     let mut rest = (1_u32..)
         .zip(all)
         .skip_while(|(number, _)| *number < start.line);
@@ -35,7 +36,7 @@ pub(super) fn lines<'a>(entry: &Entry, sources: &'a Sources) -> (&'a str, Vec<Li
         if kept.is_empty() {
             found.push((number, ""));
         } else if depth(line) > level {
-            found.push((number, line.as_str()));
+            found.push((number, line));
         } else if !kept.starts_with([';', '#']) {
             break;
         }

@@ -15,58 +15,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use ward_testkit::programs::{in_path, skipped};
-
-const VERSION: &str = "4.3.0";
+use ward_testkit::supervisor::kit::ORIGINAL;
 
 /// The original's interpreter, installed if it is not yet.
-fn original() -> Option<PathBuf> {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("supervisor-{VERSION}"));
-    let python = place.join("bin/python");
-    let works = |python: &Path| {
-        let check = format!("import supervisor.options as o; assert o.VERSION == '{VERSION}'");
-        let status = Command::new(python)
-            .args(["-c", &check])
-            .stderr(Stdio::null())
-            .status();
-        status.is_ok_and(|status| status.success())
-    };
-    if works(&python) {
-        return Some(python);
-    }
-    let Some(base) = in_path("python3") else {
-        skipped("Supervisor", "needs python3");
-        return None;
-    };
-    let _ = std::fs::remove_dir_all(&place);
-    let made = Command::new(base).args(["-m", "venv"]).arg(&place).output();
-    let installed = Command::new(&python)
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ])
-        .args(["--timeout", "20", "--retries", "1"])
-        .arg(format!("supervisor=={VERSION}"))
-        .output();
-    if works(&python) {
-        return Some(python);
-    }
-    let last = |output: std::io::Result<std::process::Output>| match output {
-        Ok(output) => String::from_utf8_lossy(&output.stderr)
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .to_owned(),
-        Err(error) => error.to_string(),
-    };
-    skipped(
-        "Supervisor",
-        &format!("not installed: {} {}", last(made), last(installed)),
-    );
-    None
+fn original() -> Result<Option<PathBuf>> {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let programs = ORIGINAL.programs(place)?;
+    Ok(programs.map(|programs| programs.join("python")))
 }
 
 /// Whether this Python looks for comments as those up to 3.12 do: one occurrence of each
@@ -113,7 +68,7 @@ fn ask(python: &Path, paths: &[PathBuf], place: &Path, mode: &str) -> Result<Vec
 
 #[test]
 fn both_read_the_same() -> Result<()> {
-    let Some(python) = original() else {
+    let Some(python) = original()? else {
         return Ok(());
     };
     let place = files::place()?;
@@ -172,7 +127,7 @@ fn real_files_are_read_the_same() -> Result<()> {
     let Some(directory) = std::env::var_os("WARD_CONFIGURATIONS") else {
         return Ok(());
     };
-    let Some(python) = original() else {
+    let Some(python) = original()? else {
         return Ok(());
     };
     let place = files::place()?;

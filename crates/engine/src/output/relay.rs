@@ -19,7 +19,8 @@ const CHUNK: usize = 1 << 20;
 /// A pipe that has this much at once, bytes, is made large: its writer is quicker than we are.
 /// Half of the usual capacity, as short writes leave gaps.
 const FULL: usize = 32 << 10;
-/// Bytes copied in one call, where they cannot be spliced.
+/// Bytes copied in one call, where they cannot be spliced, once a call has filled a buffer of
+/// [`LITTLE`]: each page of the buffer costs a fault, and most commands print little or nothing.
 const COPY_CHUNK: usize = 128 << 10;
 
 /// The reading end of something that the command writes to.
@@ -187,20 +188,22 @@ impl Relay {
                 result => return result,
             }
         }
-        self.buffer.resize(COPY_CHUNK, 0);
-        if let Some(error) = failure {
-            let read = pipe::read(fd.as_fd(), &mut self.buffer)?;
-            if let Moved::Bytes(count) = read {
-                sink.forgot(count as u64, error);
-            }
-            return Ok(read);
+        if self.buffer.is_empty() {
+            self.buffer.resize(LITTLE, 0);
         }
         let read = pipe::read(fd.as_fd(), &mut self.buffer)?;
         if let Moved::Bytes(count) = read {
+            if let Some(error) = failure {
+                sink.forgot(count as u64, error);
+                return Ok(read);
+            }
             if let Some(log) = &mut self.log {
                 log.write(index, &self.buffer[..count]);
             }
             sink.put(&self.buffer[..count])?;
+            if count == self.buffer.len() {
+                self.buffer.resize(COPY_CHUNK, 0);
+            }
         }
         Ok(read)
     }

@@ -26,6 +26,7 @@ impl Tree {
         let mut listed = report::Listed::default();
         if !named {
             listed.count = pids.len() as u64;
+            self.members_seen = Some(pids);
             return listed;
         }
         for pid in pids.iter().take(report::MAX_LISTED) {
@@ -42,9 +43,10 @@ impl Tree {
 
     /// Moves out of the cgroup who is to stay, before it is killed.
     fn move_spared_out(&mut self) {
-        let Some(cgroup) = self.cgroup.clone() else {
+        let Some(cgroup) = &self.cgroup else {
             return;
         };
+        let members = self.members_seen.take().unwrap_or_else(|| cgroup.members());
         let asks = |tree: &Self, pid| {
             // Ours have no environment to say it by.
             let environ = procfs::environ(pid).unwrap_or_default();
@@ -52,7 +54,7 @@ impl Tree {
                 || (environ.first().is_none_or(|byte| *byte == 0)
                     && Stat::of(pid).is_some_and(|stat| is_ours_to_stay(&stat)))
         };
-        if cgroup.members().into_iter().any(|pid| asks(self, pid)) {
+        if members.into_iter().any(|pid| asks(self, pid)) {
             let _ = self.custody();
         }
     }

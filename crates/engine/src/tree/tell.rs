@@ -1,4 +1,5 @@
-//! Telling members to stop: each once, whoever they are and wherever they went.
+//! Telling members to stop: each once, whoever they are and wherever they went. Who may have lost it is told again
+//! ([`super::again`]).
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use ward_sys::contain::cgroup;
 use ward_sys::contain::process::{Process, Told, signal_own_child};
 use ward_sys::procfs::{self, Stat};
 
-use super::{Member, SEARCHED, Tree, is_ours_to_stay, now_ticks, own_pid, pid_of};
+use super::{Member, SEARCHED, Tree, again, is_ours_to_stay, now_ticks, own_pid, pid_of};
 
 /// How long a freeze may take before members are told without it.
 const FREEZE_PATIENCE: Duration = Duration::from_millis(50);
@@ -33,8 +34,9 @@ pub(crate) struct Telling {
 
 impl Tree {
     /// Sends `signal` once to every member that was born before the first telling, has not
-    /// been told, and is not told by a nested guardian.
-    pub(crate) fn tell(&mut self, signal: Signal) -> Telling {
+    /// been told, and is not told by a nested guardian. They are looked at more closely only if
+    /// somebody will read what they are called: everybody stands still meanwhile.
+    pub(crate) fn tell(&mut self, signal: Signal, named: bool) -> Telling {
         let mut telling = Telling::default();
         // While they stand still nobody forks: who is there is told, and who comes later
         // was born to somebody who knows.
@@ -65,7 +67,7 @@ impl Tree {
                     .map(|member| (member.stat.pid, member.stat.start_ticks)),
             );
             for batch in fresh.chunks(HELD) {
-                self.tell_batch(batch, signal, &mut telling);
+                self.tell_batch(batch, signal, named, &mut telling);
             }
             if complete {
                 break;
@@ -86,7 +88,7 @@ impl Tree {
         born < stop_ticks && !self.told.iter().any(|(pid, _)| *pid == member.stat.ppid)
     }
 
-    fn tell_batch(&mut self, batch: &[Member], signal: Signal, telling: &mut Telling) {
+    fn tell_batch(&mut self, batch: &[Member], signal: Signal, named: bool, telling: &mut Telling) {
         let held: Vec<_> = batch
             .iter()
             .filter_map(|member| {
@@ -96,7 +98,7 @@ impl Tree {
             .collect();
         for process in held {
             let stat = process.stat().clone();
-            let named = if telling.told.len() < report::MAX_LISTED {
+            let looked_at = if named && telling.told.len() < report::MAX_LISTED {
                 self.name(&stat, telling.told.len() < SEARCHED)
             } else {
                 report::Process {
@@ -105,27 +107,36 @@ impl Tree {
                     ..report::Process::default()
                 }
             };
+            let may_lose_it = again::may_lose_it(&stat);
             if self.terminal_told == Some(stat.pgrp) {
-                telling.told.push(Watched { process, named });
+                self.note_fork(&stat, may_lose_it, signal);
+                telling.told.push(Watched {
+                    process,
+                    named: looked_at,
+                });
                 continue;
             }
             match process.signal(signal.number()) {
                 Told::Yes => {
+                    self.note_fork(&stat, may_lose_it, signal);
                     // A stopped process takes its signal only when it goes on.
                     if stat.state == 'T' {
                         let _ = process.signal(Signal::CONT.number());
                     }
                     if telling.told.len() < report::MAX_LISTED {
-                        telling.told.push(Watched { process, named });
+                        telling.told.push(Watched {
+                            process,
+                            named: looked_at,
+                        });
                     } else {
                         telling.more += 1;
                     }
                 }
                 Told::Gone => {}
                 Told::Denied => {
-                    let mut named = named;
-                    named.why = Some("not permitted to signal it".to_owned());
-                    telling.denied.push(named);
+                    let mut denied = self.name(&stat, telling.denied.len() < SEARCHED);
+                    denied.why = Some("not permitted to signal it".to_owned());
+                    telling.denied.push(denied);
                 }
             }
         }

@@ -22,7 +22,7 @@ use ward_testkit::world::{Setting, Who, World, can_have, settings};
 use crate::program::RENEWER;
 
 type Result = anyhow::Result<()>;
-type Story = fn(&Path) -> Result;
+pub(crate) type Story = fn(&Path) -> Result;
 
 /// The stories, each with its name.
 macro_rules! stories {

@@ -226,7 +226,7 @@ fn nonsense_in_the_file() -> Result {
             // Heads that promise more than there is, or than there can be.
             1 => {
                 for at in [4 << 10, 512 << 10] {
-                    let mut head = b"wardlk3\n".to_vec();
+                    let mut head = b"wardlk4\n".to_vec();
                     head.extend_from_slice(&u64::MAX.to_le_bytes());
                     let length =
                         [u64::MAX, 160, 161, 400_000, 0][usize::try_from(chance.below(5))?];

@@ -97,7 +97,11 @@ impl Place {
     pub(crate) fn program_for_all(&self) -> Result<PathBuf> {
         let program = self.path("program");
         if !program.exists() {
-            fs::copy(std::env::current_exe()?, &program)?;
+            // By another process: what we had open for writing would be so in whatever another test is
+            // just starting, and could not be executed.
+            let mut copy = Command::new("cp");
+            let copied = copy.arg(std::env::current_exe()?).arg(&program).status()?;
+            ensure!(copied.success(), "cp: {copied}");
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
             fs::set_permissions(self.temporary.path(), fs::Permissions::from_mode(0o755))?;
         }

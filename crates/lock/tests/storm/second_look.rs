@@ -253,14 +253,14 @@ fn sum(generation: u64, bytes: &[u8]) -> u64 {
         let mixed = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed ^ (mixed >> 29)
     };
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut hash = mix(generation, bytes.len() as u64);
-    for word in words {
-        hash = mix(hash, u64::from_le_bytes(*word));
+    let seed = mix(generation, bytes.len() as u64);
+    let mut rows: [u64; 4] = std::array::from_fn(|row| seed.wrapping_add(row as u64));
+    let mut padded = bytes.to_vec();
+    padded.resize((bytes.len() / 32 + 1) * 32, 0);
+    for (at, word) in padded.as_chunks().0.iter().enumerate() {
+        rows[at % 4] = mix(rows[at % 4], u64::from_le_bytes(*word));
     }
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    mix(hash, u64::from_le_bytes(last))
+    rows.into_iter().fold(seed, mix)
 }
 
 /// In a directory that outlives the boot, the first one does not know the boot: those who do must not
@@ -281,8 +281,10 @@ fn who_does_not_know_the_boot_is_not_taken_for_one_of_another() -> Result {
         let length = u64::from_le_bytes(image[16..24].try_into()?);
         image.resize(usize::try_from(length)?, 0);
         file.read_exact_at(&mut image, at)?;
-        image[32..48].fill(0x11);
         let generation = u64::from_le_bytes(image[8..16].try_into()?);
+        let was = u64::from_le_bytes(image[24..32].try_into()?);
+        ensure!(was == sum(generation, &image[32..]), "it sums up otherwise");
+        image[32..48].fill(0x11);
         let sum = sum(generation, &image[32..]);
         image[24..32].copy_from_slice(&sum.to_le_bytes());
         file.write_all_at(&image, at)?;

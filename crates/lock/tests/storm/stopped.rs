@@ -112,3 +112,30 @@ fn who_waits_before_others() -> Result {
     place.now("it")?.release();
     Ok(())
 }
+
+/// Whoever is next is granted it while he sleeps, and nobody is told that he is the next one now:
+/// those who are notice by themselves when the first is killed before he woke.
+#[test]
+fn who_was_granted_it_and_is_killed_before_he_knows() -> Result {
+    let place = Place::new()?;
+    let held = place.now("it")?;
+    let mut workers = Vec::new();
+    for number in 1..=4 {
+        let mut worker = place.worker()?;
+        ensure!(worker.hear()? == "here");
+        worker.order("lock it")?;
+        place.await_queue("it", (1, number))?;
+        workers.push(worker);
+    }
+    let mut next = workers.remove(0);
+    next.stop()?;
+    held.release();
+    drop(held);
+    place.await_queue("it", (1, 3))?;
+    for worker in workers {
+        next.kill()?;
+        ensure!(worker.hear()?.starts_with("held"));
+        next = worker;
+    }
+    Ok(())
+}

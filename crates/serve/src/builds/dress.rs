@@ -61,7 +61,7 @@ pub(crate) fn says(status: StatusCode, text: &str) -> Reply {
             }
         })
         .collect();
-    if status.is_client_error()
+    if (status.is_client_error() || status.is_server_error())
         && let Ok(value) = HeaderValue::from_str(&printable)
     {
         reply

@@ -2,15 +2,22 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::SystemTime;
 
+use hyper::StatusCode;
 use hyper::body::Bytes;
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use hyper::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, HeaderName, HeaderValue, LAST_MODIFIED};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use tokio::sync::mpsc;
+use ward_build::api::JobView;
 
-use crate::http::Body;
+use super::dress::says;
+use super::range::{Marks, Part, wanted};
+use super::visit::Asked;
+use crate::http::{Body, Reply, of_type};
 
 /// How much is read at once.
 const PIECE: usize = 64 << 10;
@@ -27,26 +34,143 @@ pub(crate) enum Line {
     CrLf,
 }
 
-/// Opens what is below a directory. No symbolic link is followed on the way: what was kept of a build holds
-/// none, and one that came there later leads nowhere.
-///
-/// # Errors
-/// There is none, it is no regular file and no directory, or the way leads out.
-pub(crate) fn below(directory: &Path, parts: &[&str]) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    let mut at: OwnedFd = openat(CWD, directory, flags | OFlags::DIRECTORY, Mode::empty())?;
-    for part in parts {
-        if matches!(*part, "" | "." | "..") || part.contains(['/', '\0']) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        at = openat(&at, *part, flags | OFlags::NOFOLLOW, Mode::empty())?;
+/// A directory below which there are files that others made.
+pub(crate) struct Root(OwnedFd);
+
+/// A descriptor that only names what is there: open(2), O_PATH.
+const NAMED: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+
+impl Root {
+    /// Names a directory of ours.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub(crate) fn open(directory: &Path) -> io::Result<Self> {
+        let flags = NAMED | OFlags::DIRECTORY;
+        Ok(Self(openat(CWD, directory, flags, Mode::empty())?))
     }
-    let file = File::from(at);
-    let metadata = file.metadata()?;
-    if metadata.is_file() || metadata.is_dir() {
-        Ok(file)
-    } else {
-        Err(io::ErrorKind::NotFound.into())
+
+    /// Names a job's workspace. Where the server chose its place a build that put a link there leads nowhere.
+    ///
+    /// # Errors
+    /// There is none, or as open(2).
+    pub(crate) fn of_workspace(job: &JobView) -> io::Result<Self> {
+        let place = job.workspace.as_deref().ok_or(io::ErrorKind::NotFound)?;
+        let is_own = job.job.workspace.as_deref().is_none_or(str::is_empty);
+        if !is_own {
+            return Self::open(place);
+        }
+        let flags = NAMED | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        Ok(Self(openat(CWD, place, flags, Mode::empty())?))
+    }
+
+    /// Opens what is below it. No symbolic link is followed on the way: what was kept of a build holds none,
+    /// and one that came there later leads nowhere. What is neither a regular file nor a directory is looked
+    /// at and never opened: to open a pipe wakes who waits at its other end, and to open a device may do
+    /// anything.
+    ///
+    /// # Errors
+    /// There is none, it is no regular file and no directory, or the way leads out.
+    pub(crate) fn at(&self, parts: &[&str]) -> io::Result<File> {
+        let mut at = openat(&self.0, ".", NAMED | OFlags::DIRECTORY, Mode::empty())?;
+        for part in parts {
+            if matches!(*part, "" | "." | "..") || part.contains(['/', '\0']) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            at = openat(&at, *part, NAMED | OFlags::NOFOLLOW, Mode::empty())?;
+        }
+        opened(&at)
+    }
+}
+
+/// Opens what is named, for reading.
+fn opened(at: &OwnedFd) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let opened = match FileType::from_raw_mode(fstat(at)?.st_mode) {
+        FileType::Directory => openat(at, ".", flags | OFlags::DIRECTORY, Mode::empty())?,
+        // The same file, whatever its name stands for by now: proc(5), /proc/pid/fd.
+        FileType::RegularFile => {
+            let same = format!("/proc/self/fd/{}", at.as_raw_fd());
+            openat(CWD, same, flags, Mode::empty())?
+        }
+        _ => return Err(io::ErrorKind::NotFound.into()),
+    };
+    Ok(File::from(opened))
+}
+
+/// A file that is sent, and what it is known by.
+pub(crate) struct Sent<'a> {
+    /// It.
+    pub(crate) file: File,
+    /// So many bytes of it, from its first on.
+    pub(crate) length: u64,
+    /// Its type.
+    pub(crate) kind: &'static str,
+    /// What no other content has, if that is known: a checksum.
+    pub(crate) checksum: Option<&'a str>,
+    /// When it was changed, if nobody changes it any more.
+    pub(crate) modified: Option<SystemTime>,
+}
+
+/// Sends a file, or the range of it that is asked for: 200, 206 or 416 (RFC 9110, sections 14 and 15).
+pub(crate) fn send_asked(asked: &Asked, sent: Sent<'_>) -> Reply {
+    let tag = sent
+        .checksum
+        .filter(|sum| !sum.is_empty() && sum.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        .map(|sum| format!("\"{sum}\""));
+    let marks = Marks {
+        tag: tag.as_deref(),
+        modified: sent.modified,
+    };
+    let length = sent.length;
+    let part = wanted(
+        &asked.method,
+        &asked.headers,
+        length,
+        marks,
+        SystemTime::now(),
+    );
+    let mut reply = match part {
+        Part::Whole => of_type(sent.kind, send(sent.file, 0, length, Line::AsIs)),
+        Part::Bytes(from, to) => {
+            let mut reply = of_type(sent.kind, send(sent.file, from, to, Line::AsIs));
+            *reply.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let last = to.saturating_sub(1);
+            put(
+                &mut reply,
+                CONTENT_RANGE,
+                &format!("bytes {from}-{last}/{length}"),
+            );
+            reply
+        }
+        Part::Beyond => {
+            let mut reply = says(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "There is nothing there: it is shorter.",
+            );
+            put(&mut reply, CONTENT_RANGE, &format!("bytes */{length}"));
+            reply
+        }
+    };
+    reply
+        .headers_mut()
+        .insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(tag) = &tag {
+        put(&mut reply, ETAG, tag);
+    }
+    if let Some(modified) = sent.modified {
+        put(
+            &mut reply,
+            LAST_MODIFIED,
+            &httpdate::fmt_http_date(modified),
+        );
+    }
+    reply
+}
+
+fn put(reply: &mut Reply, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        reply.headers_mut().insert(name, value);
     }
 }
 
@@ -123,7 +247,8 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, Reading, below};
+    use super::{Line, Reading, Root};
+    use rustix::fs::{CWD, Mode, mkfifoat};
     use std::fs::{self, File};
     use std::os::unix::fs::symlink;
 
@@ -136,8 +261,10 @@ mod tests {
         fs::write(kept.join("a/b/file"), "f").expect("written");
         symlink("../secret", kept.join("link")).expect("linked");
         symlink("..", kept.join("up")).expect("linked");
-        assert!(below(&kept, &["a", "b", "file"]).is_ok());
-        assert!(below(&kept, &["a"]).is_ok() && below(&kept, &[]).is_ok());
+        mkfifoat(CWD, kept.join("pipe"), Mode::RUSR | Mode::WUSR).expect("a pipe");
+        let root = Root::open(&kept).expect("a directory");
+        assert!(root.at(&["a", "b", "file"]).is_ok());
+        assert!(root.at(&["a"]).is_ok() && root.at(&[]).is_ok());
         for parts in [
             &["..", "secret"][..],
             &["../secret"],
@@ -149,8 +276,10 @@ mod tests {
             &["a", "."],
             &["none"],
             &["a\0"],
+            &["pipe"],
+            &["a", "b", "file", "x"],
         ] {
-            assert!(below(&kept, parts).is_err(), "{parts:?}");
+            assert!(root.at(parts).is_err(), "{parts:?}");
         }
     }
 

@@ -38,7 +38,8 @@ pub(super) struct House {
     pub(super) guard: Guard,
     pub(super) ground: Rc<Ground>,
     pub(super) notify_token: Option<String>,
-    url: Option<String>,
+    pub(super) url: Option<String>,
+    address: Option<String>,
     supervisor: Option<Supervisor>,
 }
 
@@ -54,12 +55,18 @@ impl House {
             access,
             ground: Rc::new(Ground::new(settings.limits, settings.tell, FULL)),
             notify_token: settings.notify_token,
-            url: settings.url.map(|url| {
-                let ends = url.ends_with('/');
-                if ends { url } else { format!("{url}/") }
-            }),
+            url: settings.url.map(with_slash),
+            address: settings.address.map(with_slash),
             supervisor: settings.supervisor,
         })
+    }
+}
+
+fn with_slash(url: String) -> String {
+    if url.ends_with('/') {
+        url
+    } else {
+        format!("{url}/")
     }
 }
 
@@ -123,7 +130,11 @@ impl Front {
             }
             _ => return dress::only_by_post(),
         }
-        let asked_root = root_of(&head.headers, &head.uri);
+        // A socket has no name that a client could use elsewhere.
+        let on_socket = visitor.address.is_none();
+        let address = self.house.url.as_ref().or(self.house.address.as_ref());
+        let unnamed = address.filter(|_| on_socket).map(String::as_str);
+        let asked_root = root_of(&head.headers, &head.uri, unnamed);
         self.room(visitor, &asked, caller, asked_root).await
     }
 

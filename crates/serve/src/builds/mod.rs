@@ -11,13 +11,14 @@ mod guard;
 mod hooks;
 mod house;
 mod multipart;
+mod range;
 mod relay;
 mod session;
 mod settings;
 mod visit;
 
 pub(crate) use dress::{empty, is_local, only_by_post, says, to};
-pub(crate) use files::{Line, below, send};
+pub(crate) use files::{Line, Root, Sent, send, send_asked};
 pub(crate) use front::CRUMB;
 pub use house::BuildSite;
 pub use settings::{SiteSettings, Supervisor, Trust};

@@ -56,7 +56,7 @@ pub(super) async fn begin(
         SignIn::Welcome(account) => {
             let value = house.access.begin_session(&account);
             let mut reply = to(StatusCode::SEE_OTHER, from);
-            set_cookie(&mut reply, &value, asked_root);
+            set_cookie(&mut reply, &value, is_secure(house, asked_root));
             reply
         }
         SignIn::Wrong => {
@@ -73,16 +73,25 @@ pub(super) fn end(house: &House, account: &Account) -> Reply {
         house.access.end_session(session);
     }
     let mut reply = to(StatusCode::SEE_OTHER, "/");
-    set_cookie(&mut reply, "; Max-Age=0", "");
+    set_cookie(&mut reply, "; Max-Age=0", false);
     reply
 }
 
-fn set_cookie(reply: &mut Reply, value: &str, root: &str) {
-    let secure = if root.starts_with("https:") {
-        "; Secure"
-    } else {
-        ""
-    };
+/// Whether the browser came by TLS: the proxy says so, or the site is known by TLS under the name that was
+/// asked for, whatever the proxy leaves out.
+fn is_secure(house: &House, asked_root: &str) -> bool {
+    let host = |root: &str| root.split("://").nth(1).map(str::to_owned);
+    let known = house.url.as_deref().filter(|url| url.starts_with("https:"));
+    asked_root.starts_with("https:")
+        || known.is_some_and(|url| {
+            let name = host(url).unwrap_or_default();
+            let asked = host(asked_root).unwrap_or_default();
+            name.split('/').next() == asked.split('/').next()
+        })
+}
+
+fn set_cookie(reply: &mut Reply, value: &str, is_secure: bool) {
+    let secure = if is_secure { "; Secure" } else { "" };
     let cookie = format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Strict{secure}");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         reply.headers_mut().insert(SET_COOKIE, cookie);

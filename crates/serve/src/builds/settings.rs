@@ -11,6 +11,9 @@ pub struct SiteSettings {
     pub limits: Limits,
     /// The site's address as its users know it; else what they asked for.
     pub url: Option<String>,
+    /// What the site is called for who comes over a socket and names no host but `localhost`: its first port,
+    /// say. Nothing where it has none.
+    pub address: Option<String>,
     /// Where the supervisor of this host is, if there is one: `/RPC2` is passed on to it for administrators.
     pub supervisor: Option<Supervisor>,
     /// What `/git/notifyCommit` wants as `token`; without one, only who may have jobs built anyway may have
@@ -27,6 +30,7 @@ impl SiteSettings {
         Self {
             limits: Limits::usual(),
             url: None,
+            address: None,
             supervisor: None,
             notify_token: None,
             tell,
@@ -39,6 +43,7 @@ impl std::fmt::Debug for SiteSettings {
         f.debug_struct("SiteSettings")
             .field("limits", &self.limits)
             .field("url", &self.url)
+            .field("address", &self.address)
             .field("supervisor", &self.supervisor)
             .finish_non_exhaustive()
     }

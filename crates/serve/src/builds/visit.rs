@@ -16,6 +16,9 @@ use crate::http::{Form, Ground, Reply, decode};
 /// Parts of a path that are looked at.
 const MAX_PARTS: usize = 256;
 
+/// The host of who names none.
+const NO_NAME: &str = "localhost";
+
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -118,8 +121,9 @@ impl Around<'_> {
 }
 
 /// The address that was asked for, with a slash at its end: the header `Host`, or what a reverse proxy in
-/// front says of it. Something that is no host gives one that leads nowhere else.
-pub(super) fn root_of(headers: &HeaderMap, uri: &Uri) -> String {
+/// front says of it. Something that is no host gives one that leads nowhere else. `unnamed` is the address for
+/// who names no host, or this one, and came where no host is needed.
+pub(super) fn root_of(headers: &HeaderMap, uri: &Uri, unnamed: Option<&str>) -> String {
     let text = |name: &HeaderName| {
         let value = headers.get(name)?.to_str().ok()?;
         // Several proxies each add their own behind a comma.
@@ -133,7 +137,10 @@ pub(super) fn root_of(headers: &HeaderMap, uri: &Uri) -> String {
         .or_else(|| text(&HOST))
         .or_else(|| uri.authority().map(hyper::http::uri::Authority::as_str))
         .filter(|host| is_host(host))
-        .unwrap_or("localhost");
+        .unwrap_or(NO_NAME);
+    if let Some(unnamed) = unnamed.filter(|_| host == NO_NAME) {
+        return unnamed.to_owned();
+    }
     format!("{scheme}://{host}/")
 }
 
@@ -181,7 +188,29 @@ mod tests {
                     )
                 })
                 .collect();
-            assert_eq!(root_of(&map, &Uri::from_static("/")), root, "{headers:?}");
+            assert_eq!(
+                root_of(&map, &Uri::from_static("/"), None),
+                root,
+                "{headers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_names_no_host_on_a_socket_is_told_the_address() {
+        let address = Some("http://127.0.0.1:8080/");
+        for (host, root) in [
+            (None, "http://127.0.0.1:8080/"),
+            (Some("localhost"), "http://127.0.0.1:8080/"),
+            (Some("a/b"), "http://127.0.0.1:8080/"),
+            (Some("ci.example"), "http://ci.example/"),
+        ] {
+            let mut map = HeaderMap::new();
+            if let Some(host) = host {
+                map.insert("host", HeaderValue::from_static(host));
+            }
+            let seen = root_of(&map, &Uri::from_static("/"), address);
+            assert_eq!(seen, root, "{host:?}");
         }
     }
 }

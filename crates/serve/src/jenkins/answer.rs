@@ -6,7 +6,7 @@ use ward_build::api::{BuildView, Refusal, Role, Which};
 
 use super::refusal::refused;
 use super::world::{ALL, World};
-use super::{act, api, artifacts, log, show, ward};
+use super::{act, api, artifacts, log, show, ward, workspace};
 use crate::builds::{Around, Asked, only_by_post, says, to};
 use crate::http::{Body, Reply, html, of_type};
 
@@ -202,6 +202,7 @@ async fn in_jobs(
         }
         ["scmPollLog"] if !asked.wants_page() => Some(poll_log(around, &name)),
         ["configure"] => Some(configuration("A job", "The job")),
+        ["ws", path @ ..] => workspace::answer(asked, around, &job, path).await,
         ["ward", what] => ward::of_job(around.builds.as_ref(), &name, what, asked),
         [which, below @ ..] if Which::read(which).is_some() => {
             in_build(asked, around, world, (&name, which), below).await
@@ -250,7 +251,7 @@ async fn in_folder(
         ["api", dialect] => {
             let folder = name.to_owned();
             let shown = api::show(asked, dialect, move |sheet| {
-                show::folder(&world, &folder, || world.builds.jobs(), sheet);
+                show::folder(&world, &folder, || show::Contents::all(&world), sheet);
             });
             Some(shown.await)
         }
@@ -258,7 +259,7 @@ async fn in_folder(
         ["view", name, "api", dialect] if *name == ALL => {
             let folder = split(&asked.parts()).0;
             let shown = api::show(asked, dialect, move |sheet| {
-                show::folder(&world, &folder, || world.builds.jobs(), sheet);
+                show::folder(&world, &folder, || show::Contents::all(&world), sheet);
             });
             Some(shown.await)
         }
@@ -282,10 +283,10 @@ async fn in_build(
         [] if asked.method == Method::DELETE => act::on_build(asked, around, &view, "doDelete"),
         [] => with_slash(asked, around),
         ["api", dialect] => Some(show_build(asked, world, view, dialect).await),
-        ["consoleText"] => Some(log::whole(&view)),
+        ["consoleText"] => Some(log::whole(&view, asked)),
         ["logText", "progressiveText"] => Some(log::progressive(&view, asked)),
         ["logText", "progressiveHtml"] => Some(log::progressive_html(&view, asked)),
-        ["artifact", path @ ..] => artifacts::artifact(&view, path),
+        ["artifact", path @ ..] => artifacts::artifact(&view, path, asked).await,
         ["testReport", "api", dialect] => match around.builds.tests(job, view.line.number) {
             Ok(suites) => {
                 let shown = api::show(asked, dialect, move |sheet| {

@@ -1,16 +1,17 @@
-//! Files that builds kept. Whoever pushes decides what is in them: they may be looked at, and never act as
+//! Files that builds made. Whoever pushes decides what is in them: they may be looked at, and never act as
 //! this site.
+
+use std::fs::File;
 
 use hyper::StatusCode;
 use hyper::header::{
     CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
-    LAST_MODIFIED,
 };
 use ward_build::api::BuildView;
 
 use super::zip;
-use crate::builds::{Line, below, says, send};
-use crate::http::{Reply, encode, of_type};
+use crate::builds::{Asked, Root, Sent, says, send_asked};
+use crate::http::{Reply, encode};
 
 /// Nothing in it runs, nothing is loaded by it, and it has no part in the site's origin.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -48,20 +49,44 @@ const TAKEN: &[(&str, &str)] = &[
     ("jar", "application/java-archive"),
 ];
 
-/// A file, or the answer that there is none; nothing where it is a directory, which is a page.
-pub(super) fn artifact(view: &BuildView, parts: &[&str]) -> Option<Reply> {
-    if let Some((&name, directory)) = parts.split_last()
-        && let Some((&"*zip*", directory)) = directory.split_last()
-        && name.ends_with(".zip")
-    {
-        return Some(zip::archive(&view.artifacts, directory, name));
+/// A file of a build, or the answer that there is none; nothing where it is a directory, which is a page.
+pub(super) async fn artifact(view: &BuildView, parts: &[&str], asked: &Asked) -> Option<Reply> {
+    if let Some((directory, name)) = zip::wanted(parts) {
+        return Some(match Root::open(&view.artifacts) {
+            Ok(root) => zip::archive(root, directory, name).await,
+            Err(_) => missing(),
+        });
     }
-    let missing = || Some(says(StatusCode::NOT_FOUND, "There is no such artifact."));
-    let Ok(file) = below(&view.artifacts, parts) else {
-        return missing();
+    let file = match Root::open(&view.artifacts).and_then(|root| root.at(parts)) {
+        Ok(file) => file,
+        // Nothing was kept: the page says so.
+        Err(_) if parts.is_empty() => return None,
+        Err(_) => return Some(missing()),
     };
+    let known = view.outcome.as_ref().and_then(|outcome| {
+        let mut known = outcome.artifacts.iter();
+        known.find(|artifact| artifact.path.split('/').eq(parts.iter().copied()))
+    });
+    apart(asked, file, parts, |length| {
+        let known = known.filter(|artifact| artifact.size == length);
+        known.map(|artifact| artifact.sha256.as_str())
+    })
+}
+
+fn missing() -> Reply {
+    says(StatusCode::NOT_FOUND, "There is no such artifact.")
+}
+
+/// Sends a file that others made, so that it is nothing of the site's; nothing where it is a directory.
+/// `checksum` is what is known of its content, if it has so many bytes.
+pub(super) fn apart<'a>(
+    asked: &Asked,
+    file: File,
+    parts: &[&str],
+    checksum: impl FnOnce(u64) -> Option<&'a str>,
+) -> Option<Reply> {
     let Ok(metadata) = file.metadata() else {
-        return missing();
+        return Some(says(StatusCode::NOT_FOUND, "It cannot be read."));
     };
     if metadata.is_dir() {
         return None;
@@ -76,15 +101,18 @@ pub(super) fn artifact(view: &BuildView, parts: &[&str]) -> Option<Reply> {
     let kind = shown
         .or_else(|| find(TAKEN))
         .unwrap_or("application/octet-stream");
-    let mut reply = of_type(kind, send(file, 0, metadata.len(), Line::AsIs));
-    let modified = metadata
-        .modified()
-        .ok()
-        .and_then(|time| HeaderValue::from_str(&httpdate::fmt_http_date(time)).ok());
-    if let Some(modified) = modified {
-        reply.headers_mut().insert(LAST_MODIFIED, modified);
+    let length = metadata.len();
+    let sent = Sent {
+        file,
+        length,
+        kind,
+        checksum: checksum(length),
+        modified: metadata.modified().ok(),
+    };
+    let mut reply = send_asked(asked, sent);
+    if reply.status().is_success() {
+        keep_apart(&mut reply, name, shown.is_some());
     }
-    keep_apart(&mut reply, name, shown.is_some());
     Some(reply)
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use hyper::header::{HeaderName, HeaderValue};
 use ward_build::api::BuildView;
 
-use crate::builds::{Asked, Line, send};
+use crate::builds::{Asked, Line, Sent, send, send_asked};
 use crate::http::{Body, Reply, of_type};
 
 /// How console lines are sent.
@@ -15,11 +15,23 @@ const PLAIN: &str = "text/plain;charset=utf-8";
 /// How much of it is marked up at once.
 const MARKED_UP: u64 = 256 << 10;
 
-/// The whole of it.
-pub(super) fn whole(view: &BuildView) -> Reply {
-    let (file, size) = open(view);
-    let body = file.map_or_else(|| Body::whole(""), |file| send(file, 0, size, Line::AsIs));
-    of_type(PLAIN, body)
+/// The whole of it, or a range.
+pub(super) fn whole(view: &BuildView, asked: &Asked) -> Reply {
+    let (file, length) = open(view);
+    let Some(file) = file else {
+        return of_type(PLAIN, Body::whole(""));
+    };
+    // One that grows is not the same at the next look.
+    let modified = file.metadata().and_then(|metadata| metadata.modified());
+    let modified = modified.ok().filter(|_| !view.log_grows);
+    let sent = Sent {
+        file,
+        length,
+        kind: PLAIN,
+        checksum: None,
+        modified,
+    };
+    send_asked(asked, sent)
 }
 
 /// What there is from `start=` on. `X-Text-Size` is where to go on, `X-More-Data` is there while it may

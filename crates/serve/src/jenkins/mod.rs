@@ -12,6 +12,7 @@ mod log;
 mod refusal;
 mod show;
 mod ward;
+mod workspace;
 mod world;
 mod zip;
 

@@ -1,9 +1,8 @@
-//! A directory of artifacts as one archive: ZIP without compression, written while it is read.
+//! A directory as one archive: ZIP without compression, written while it is read.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -11,7 +10,7 @@ use rustix::fs::{Dir, FileType};
 use tokio::sync::mpsc;
 
 use super::artifacts::keep_apart;
-use crate::builds::{below, says};
+use crate::builds::{Root, says};
 use crate::http::{Body, Reply, of_type};
 
 /// How much is read at once.
@@ -31,16 +30,31 @@ const LOCAL: u64 = 30;
 const CENTRAL: u64 = 46;
 const END: u64 = 22;
 
-/// The archive of a directory below that of a build's artifacts.
-pub(super) fn archive(artifacts: &Path, directory: &[&str], name: &str) -> Reply {
-    let mut files = Vec::new();
-    let mut names: Vec<String> = directory.iter().map(|part| (*part).to_owned()).collect();
-    if collect(artifacts, &mut names, &mut files).is_err() {
+/// The directory and the name of an archive, where an address asks for one: `DIRECTORY/*zip*/NAME.zip`.
+pub(super) fn wanted<'p, 'a>(parts: &'p [&'a str]) -> Option<(&'p [&'a str], &'a str)> {
+    match parts {
+        [directory @ .., "*zip*", name] if name.ends_with(".zip") => Some((directory, name)),
+        _ => None,
+    }
+}
+
+/// The archive of a directory below another one.
+pub(super) async fn archive(root: Root, directory: &[&str], name: &str) -> Reply {
+    let below_root: Vec<String> = directory.iter().map(|part| (*part).to_owned()).collect();
+    // Looking through everything, and reading it twice, may take a while: not on the thread that serves.
+    let listed = tokio::task::spawn_blocking(move || {
+        let mut files = Vec::new();
+        let mut names = below_root;
+        let listed = collect(&root, &mut names, &mut files);
+        listed.map(|()| (root, files))
+    })
+    .await;
+    let Ok(Ok((root, files))) = listed else {
         return says(
             StatusCode::NOT_FOUND,
-            "There is no such directory of artifacts, or there is too much in it.",
+            "There is no such directory, or there is too much in it.",
         );
-    }
+    };
     let skipped = directory.len();
     let entries: Vec<Entry> = files
         .into_iter()
@@ -64,11 +78,9 @@ pub(super) fn archive(artifacts: &Path, directory: &[&str], name: &str) -> Reply
         );
     }
     let (pieces, received) = mpsc::channel(1);
-    let artifacts = artifacts.to_owned();
-    // Reading everything twice may take a while: not on the thread that serves.
     tokio::task::spawn_blocking(move || {
         // Who does not listen any more, or a file that became shorter, ends it: the client sees that.
-        let _ = write(&artifacts, entries, &pieces);
+        let _ = write(&root, entries, &pieces);
     });
     let mut reply = of_type("application/zip", Body::sized(received, length));
     keep_apart(&mut reply, name, false);
@@ -85,13 +97,13 @@ struct Entry {
 
 /// Regular files below a directory, by name.
 fn collect(
-    root: &Path,
+    root: &Root,
     at: &mut Vec<String>,
     files: &mut Vec<(Vec<String>, u64)>,
 ) -> io::Result<()> {
     let open = |at: &[String]| {
         let parts: Vec<&str> = at.iter().map(String::as_str).collect();
-        below(root, &parts)
+        root.at(&parts)
     };
     if at.len() > MAX_DEPTH {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -131,7 +143,7 @@ fn collect(
     Ok(())
 }
 
-fn write(root: &Path, mut entries: Vec<Entry>, out: &mpsc::Sender<Bytes>) -> io::Result<()> {
+fn write(root: &Root, mut entries: Vec<Entry>, out: &mpsc::Sender<Bytes>) -> io::Result<()> {
     let say = |bytes: Vec<u8>| {
         let length = bytes.len() as u64;
         let sent = out.blocking_send(Bytes::from(bytes));
@@ -144,7 +156,7 @@ fn write(root: &Path, mut entries: Vec<Entry>, out: &mpsc::Sender<Bytes>) -> io:
     let mut at = 0;
     for entry in &mut entries {
         let parts: Vec<&str> = entry.parts.iter().map(String::as_str).collect();
-        let file = below(root, &parts)?;
+        let file = root.at(&parts)?;
         let mut crc = Crc::new();
         each_piece(&file, entry.size, |piece| {
             crc.take(&piece);

@@ -8,6 +8,7 @@ use ward_model::build::Cause;
 use super::console::{Log, Part, Wanted};
 use super::job::without_account;
 use super::jobs::heading;
+use super::search::{self, Search};
 use super::sheet::{Sheet, job_parts};
 use super::words::{duration, size};
 use super::{progress, report};
@@ -61,7 +62,7 @@ pub(super) fn show(asked: &Asked, around: &Around<'_>, build: &BuildView) -> Rep
         report::show(&mut sheet, outcome);
     }
     sheet.raw("<h2>Console</h2>\n");
-    log(&mut sheet, build, Wanted::End);
+    log(&mut sheet, build, Wanted::End, &Search::default());
     sheet.end(StatusCode::OK)
 }
 
@@ -80,7 +81,7 @@ pub(super) fn console(
     if build.outcome.is_none() {
         buttons(&mut sheet, around, build);
     }
-    log(&mut sheet, build, wanted);
+    log(&mut sheet, build, wanted, &Search::of(asked));
     sheet.end(StatusCode::OK)
 }
 
@@ -250,7 +251,11 @@ fn artifacts(sheet: &mut Sheet, build: &BuildView) {
         sheet.show(more);
         sheet.raw(" more</li>\n");
     }
-    sheet.raw("</ul>\n");
+    sheet.raw("</ul>\n<p>");
+    let mut to = job;
+    to.extend([number.as_str(), "artifact", ""]);
+    sheet.link(&to, "As directories");
+    sheet.raw("</p>\n");
 }
 
 fn changes(sheet: &mut Sheet, checkout: &Checkout) {
@@ -278,7 +283,7 @@ fn changes(sheet: &mut Sheet, checkout: &Checkout) {
 }
 
 /// The end of a log, or the part that is wanted, and ways to the rest.
-fn log(sheet: &mut Sheet, build: &BuildView, wanted: Wanted) {
+fn log(sheet: &mut Sheet, build: &BuildView, wanted: Wanted, found: &Search) {
     let part = match Log::open(build).and_then(|log| log.part(wanted)) {
         Ok(part) => part,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && build.log_grows => Part {
@@ -304,6 +309,15 @@ fn log(sheet: &mut Sheet, build: &BuildView, wanted: Wanted) {
     let is_end = part.to >= part.length || wanted == Wanted::End;
     let is_live = build.log_grows && is_end;
     sheet.raw("<div class=\"log-bar\">");
+    search::bar(sheet, &to(&["console"]), found);
+    if part.from > 0 {
+        sheet.raw("<a href=\"");
+        sheet.to(&to(&["console"]));
+        sheet.raw("?from=0\">Beginning</a>");
+    }
+    if !is_end {
+        sheet.link(&to(&["console"]), "End");
+    }
     if part.from > 0 {
         sheet.raw("<a id=\"earlier\" href=\"");
         sheet.to(&to(&["console"]));

@@ -101,9 +101,14 @@ impl Follower {
             self.show_panels(&build).await?;
             let is_over = !build.log_grows;
             if log.is_none() {
+                let watches = &self.ground.watches;
+                // Whoever follows may be here before the runner has made it.
+                if let (None, Some(directory)) = (&growth, build.log.parent()) {
+                    let name = build.log.file_name();
+                    growth = Some(watches.add(directory, name, WatchFlags::CREATE));
+                }
                 log = Log::open(&build).ok();
                 if log.is_some() {
-                    let watches = &self.ground.watches;
                     growth = Some(watches.add(&build.log, None, WatchFlags::MODIFY));
                 }
             } else if is_over {

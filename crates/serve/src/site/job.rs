@@ -282,7 +282,14 @@ fn about(sheet: &mut Sheet, around: &Around<'_>, job: &JobView) {
     if let Some(workspace) = &job.workspace {
         sheet.raw("<dt>Workspace</dt><dd><code>");
         sheet.show(workspace.display());
-        sheet.raw("</code></dd>\n");
+        sheet.raw("</code>");
+        if around.may(Role::Build) {
+            let mut to = job_parts(name);
+            to.extend(["ws", ""]);
+            sheet.raw(" ");
+            sheet.link(&to, "look into it");
+        }
+        sheet.raw("</dd>\n");
     }
     sheet.raw("<dt>Kept in</dt><dd>");
     sheet.raw(if job.of_file {

@@ -9,6 +9,9 @@ use super::words::duration;
 use crate::builds::{Around, Asked};
 use crate::http::Reply;
 
+/// Folders that are named on a page.
+const FOLDERS: usize = 500;
+
 /// All jobs.
 pub(super) fn all(asked: &Asked, around: &Around<'_>) -> Reply {
     let server = around.builds.server();
@@ -41,6 +44,7 @@ pub(super) fn all(asked: &Asked, around: &Around<'_>) -> Reply {
         }
     }
     sheet.raw("</p>\n");
+    folders(&mut sheet, around, "");
     table(
         &mut sheet,
         &around.builds.jobs(),
@@ -55,10 +59,32 @@ pub(super) fn folder(asked: &Asked, around: &Around<'_>, name: &str) -> Reply {
     let mut sheet = Sheet::begin(asked, around, name);
     heading(&mut sheet, name);
     let prefix = format!("{name}/");
+    folders(&mut sheet, around, &prefix);
     let mut jobs = around.builds.jobs();
     jobs.retain(|job| job.name.starts_with(&prefix));
     table(&mut sheet, &jobs, &prefix, around.may(Role::Build));
     sheet.end(StatusCode::OK)
+}
+
+/// The folders that are directly in one, whether or not there is anything in them.
+fn folders(sheet: &mut Sheet, around: &Around<'_>, prefix: &str) {
+    let all = around.builds.folders();
+    let within = all.iter().filter_map(|name| {
+        let rest = name.strip_prefix(prefix)?;
+        (!rest.is_empty() && !rest.contains('/')).then_some((name, rest))
+    });
+    let within: Vec<_> = within.take(FOLDERS).collect();
+    if within.is_empty() {
+        return;
+    }
+    sheet.raw("<p>Folders: ");
+    for (name, label) in within {
+        let mut to = job_parts(name);
+        to.push("");
+        sheet.link(&to, label);
+        sheet.raw(" ");
+    }
+    sheet.raw("</p>\n");
 }
 
 /// The jobs of a view.

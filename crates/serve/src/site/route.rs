@@ -6,7 +6,9 @@ use ward_build::api::{BuildView, Refusal, Which};
 
 use super::console::{Log, Wanted};
 use super::sheet::refused;
-use super::{assets, build, events, job, jobs, orders, programs, queue, results, trend};
+use super::{
+    assets, build, events, job, jobs, listing, orders, programs, queue, results, search, trend,
+};
 use crate::builds::{Around, Asked, only_by_post};
 use crate::http::{Body, Reply, of_type};
 
@@ -33,13 +35,13 @@ pub(crate) async fn page(asked: &Asked, around: &Around<'_>) -> Option<Reply> {
         ["programs", "ward", what, name] if asked.is_post() => {
             programs::order(asked, around, what, name).await
         }
-        ["job", rest @ ..] => of_job(asked, around, rest),
+        ["job", rest @ ..] => of_job(asked, around, rest).await,
         _ => None,
     }
 }
 
 /// What is below a job or folder; names of jobs have a part for each folder.
-fn of_job(asked: &Asked, around: &Around<'_>, mut rest: &[&str]) -> Option<Reply> {
+async fn of_job(asked: &Asked, around: &Around<'_>, mut rest: &[&str]) -> Option<Reply> {
     let mut name = String::new();
     let rest = loop {
         let (part, after) = rest.split_first()?;
@@ -73,12 +75,13 @@ fn of_job(asked: &Asked, around: &Around<'_>, mut rest: &[&str]) -> Option<Reply
         ["ward", "poll"] if reads => Some(job::poll_log(asked, around, &view)),
         ["ward", what] if asked.is_post() => orders::for_job(asked, around, &view, what),
         ["ward", _] => Some(only_by_post()),
-        [number, rest @ ..] => of_build(asked, around, (&name, number), rest),
+        ["ws", path @ ..] if reads => Some(listing::of_workspace(asked, around, &view, path).await),
+        [number, rest @ ..] => of_build(asked, around, (&name, number), rest).await,
         [] => None,
     }
 }
 
-fn of_build(
+async fn of_build(
     asked: &Asked,
     around: &Around<'_>,
     (job, number): (&str, &str),
@@ -99,6 +102,9 @@ fn of_build(
     }
     match rest {
         [] => Some(build::show(asked, around, &view)),
+        ["console" | "consoleFull"] if search::is_wanted(asked) => {
+            Some(search::answer(asked, around, &view).await)
+        }
         ["console" | "consoleFull"] => {
             let wanted = wanted(asked);
             Some(build::console(asked, around, &view, wanted))
@@ -111,6 +117,7 @@ fn of_build(
                 Some(refused(asked, around, &refusal))
             }
         },
+        ["artifact", path @ ..] => Some(listing::of_artifacts(asked, around, &view, path).await),
         ["ward", "log"] => Some(part(asked, &view)),
         ["ward", "events"] => Some(events::follow(asked, around, &view)),
         ["ward", _] => Some(only_by_post()),

@@ -282,3 +282,41 @@ fn views_and_the_queue() {
     assert_eq!(world.memory.calls(), ["quiet Some(\"move\") true"]);
     assert_eq!(world.post("/safeRestart").status, 501);
 }
+
+#[test]
+fn folders_are_renamed_where_they_are() {
+    let world = World::new();
+    for folder in ["team", "team/app"] {
+        world.memory.held().folders.insert(folder.to_owned());
+    }
+    let to = |path: &str| {
+        let answer = world.post(path);
+        (answer.status, answer.header("Location").map(str::to_owned))
+    };
+    assert_eq!(
+        to("/job/team/doRename?newName=crew"),
+        (302, Some("http://ci:8080/job/crew/".to_owned()))
+    );
+    assert_eq!(
+        to("/job/team/job/app/confirmRename?newName=web"),
+        (302, Some("http://ci:8080/job/team/job/web/".to_owned()))
+    );
+    assert_eq!(
+        world.memory.calls(),
+        [
+            "rename folder team to crew",
+            "rename folder team/app to team/web"
+        ]
+    );
+    for path in [
+        "/job/team/doRename",
+        "/job/team/doRename?newName=",
+        "/job/team/doRename?newName=a%2Fb",
+    ] {
+        assert_eq!(world.post(path).status, 400, "{path}");
+    }
+    let by_bob = world.ask("POST", "/job/team/doRename?newName=x");
+    assert_eq!(by_bob.token("bob").send().status, 403);
+    assert_eq!(world.get("/job/team/doRename?newName=x").status, 405);
+    assert_eq!(world.memory.calls(), Vec::<String>::new());
+}

@@ -235,3 +235,44 @@ fn answers_are_dressed() {
     let hostile = world.get("/job/%3Cscript%3Ealert(1)%3C%2Fscript%3E/api/json");
     assert!(!hostile.text().contains("<script>"), "{}", hostile.text());
 }
+
+#[test]
+fn who_comes_over_the_socket_is_told_the_address_of_the_site() {
+    let address = "http://127.0.0.1:8080";
+    for (url, root) in [
+        (None, "http://127.0.0.1:8080/"),
+        (Some("https://ci.example/ward/"), "https://ci.example/ward/"),
+    ] {
+        let url = url.map(str::to_owned);
+        let world = World::with(
+            move |settings| {
+                settings.url = url;
+                settings.address = Some(address.to_owned());
+            },
+            People::usual(),
+        );
+        world.memory.put(job("a"));
+        let local = |method: &str, path: &str| {
+            let ask = world.ask(method, path).by_socket();
+            ask.header("Host", "localhost")
+        };
+        let shown = local("GET", "/job/a/api/json").send().json();
+        assert_eq!(shown["url"], format!("{root}job/a/"));
+        let server = local("GET", "/api/json").send().json();
+        assert_eq!(server["url"], root);
+        let asked = local("POST", "/job/a/build").send();
+        let place = asked.header("Location").unwrap_or_default();
+        assert!(place.starts_with(&format!("{root}queue/item/")), "{place}");
+    }
+    // On a port the host is what the client says, whatever it says.
+    let world = World::with(
+        move |settings| settings.address = Some(address.to_owned()),
+        People::usual(),
+    );
+    let shown = world.ask("GET", "/api/json").token("carol");
+    let shown = shown.header("Host", "localhost").send().json();
+    assert_eq!(shown["url"], "http://localhost/");
+    let named = world.ask("GET", "/api/json").by_socket();
+    let named = named.header("Host", "ci.example").send().json();
+    assert_eq!(named["url"], "http://ci.example/");
+}

@@ -378,3 +378,30 @@ fn who_asks_for_everything_is_told_to_ask_for_less() {
     let answer = world.get("/api/json?tree=jobs[downstreamProjects[name,url]]");
     assert_eq!(answer.status, 400, "{}", answer.text());
 }
+
+#[test]
+fn folders_without_jobs_are_shown_too() {
+    let world = World::new();
+    world.memory.put(job("team/app/a"));
+    for folder in ["team", "team/app", "team/none", "empty"] {
+        world.memory.held().folders.insert(folder.to_owned());
+    }
+    let named = |value: &serde_json::Value| -> Vec<String> {
+        let items = value["jobs"].as_array().expect("a list");
+        let names = items.iter().map(|item| item["name"].as_str());
+        names.map(|name| name.expect("a name").to_owned()).collect()
+    };
+    let root = world.get("/api/json?tree=jobs[name,jobs[name]]").json();
+    assert_eq!(named(&root), ["empty", "team"]);
+    assert_eq!(named(&root["jobs"][0]), Vec::<String>::new());
+    assert_eq!(named(&root["jobs"][1]), ["app", "none"]);
+    let team = world.get("/job/team/api/json").json();
+    assert_eq!(named(&team), ["app", "none"]);
+    let all = world.get("/view/all/api/json?tree=jobs[name]").json();
+    assert_eq!(named(&all), ["empty", "team"]);
+    let page = world.get("/").text();
+    assert!(page.contains("job/empty/\">empty</a>"), "{page}");
+    let page = world.get("/job/team/").text();
+    assert!(page.contains("job/team/job/none/\">none</a>"), "{page}");
+    assert!(!page.contains(">empty</a>"), "{page}");
+}

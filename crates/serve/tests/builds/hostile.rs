@@ -126,6 +126,7 @@ fn evil(mut view: BuildView) -> BuildView {
         revision: None,
         branch: None,
         display_name: None,
+        made: Vec::new(),
     });
     if let Some(outcome) = &mut view.outcome {
         outcome.why = Some(EVIL.to_owned());

@@ -1,5 +1,7 @@
 //! What differs between two configurations, by group: what `reread` tells and `update` does.
 
+use std::collections::{HashMap, HashSet};
+
 use ward_config::group::Group;
 use ward_config::program::{Channel, Process};
 use ward_config::source::{FileId, Span};
@@ -11,15 +13,17 @@ use crate::api::Reread;
 #[must_use]
 pub fn compare(active: &[&Group], new: &[Group]) -> Reread {
     let mut found = Reread::default();
+    let by_name: HashMap<&str, &Group> = active.iter().map(|it| (&*it.name, *it)).collect();
+    let there: HashSet<&str> = new.iter().map(|group| &*group.name).collect();
     for group in new {
-        match active.iter().find(|old| old.name == group.name) {
+        match by_name.get(&*group.name) {
             None => found.added.push(group.name.clone()),
             Some(old) if !is_same(old, group) => found.changed.push(group.name.clone()),
             Some(_) => {}
         }
     }
     for old in active {
-        if !new.iter().any(|group| group.name == old.name) {
+        if !there.contains(&*old.name) {
             found.removed.push(old.name.clone());
         }
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use ward_model::program::{Action, Change, Event, Note, State};
+use ward_model::program::{Action, Change, Event, Note, State, Timer};
 use ward_model::signal::Signal;
 
 use super::core::{Core, Due};
@@ -22,6 +22,7 @@ impl Core {
                 return;
             };
             program.machine.handle(event, &mut actions);
+            program.to_be_told |= actions.iter().any(tells_stop);
             // What is not done after a kill can be found out, what was done cannot be undone.
             self.save(id);
             for action in actions.drain(..) {
@@ -81,6 +82,7 @@ impl Core {
             return;
         };
         let group = program.group.clone();
+        let shares_socket = program.config.socket.is_some();
         let who = Who {
             process: program.config.name.clone(),
             group: group.clone(),
@@ -90,18 +92,46 @@ impl Core {
         self.with_listener(id, |pool, member, actions| {
             pool.set_running(member, is_running, actions);
         });
-        if change.to.is_stopped() || change.to == State::Backoff {
+        if shares_socket && (change.to.is_stopped() || change.to == State::Backoff) {
             self.close_unused_socket(&group);
         }
     }
 
     fn tell_stop(&mut self, id: ProgramId, signal: Signal, group: bool) -> Option<Event> {
         let program = self.programs.get_mut(&id)?;
-        if let Some(tree) = &mut program.tree {
-            tree.tell(signal);
-            return None;
+        program.to_be_told = false;
+        let event = match &mut program.tree {
+            Some(tree) => {
+                tree.tell(signal);
+                None
+            }
+            None => self.send(id, signal, group, false),
+        };
+        // At once: who is told twice may break off his cleaning up.
+        self.save(id);
+        event
+    }
+
+    /// Stops a program that an earlier daemon was about to tell to stop when it was killed. Its time to
+    /// do so begins now.
+    pub(super) fn tell_stop_at_last(&mut self, id: ProgramId) {
+        let Some(program) = self.programs.get_mut(&id) else {
+            return;
+        };
+        let policy = program.machine.policy();
+        let (signal, group) = (policy.stopsignal, policy.stopasgroup);
+        let wait = policy.stop_time();
+        if program.machine.state() != State::Stopping {
+            program.to_be_told = false;
+            return;
         }
-        self.send(id, signal, group, false)
+        let at = ward_sys::clock::since_boot().saturating_add(wait);
+        self.timers.arm(Due::Program(id, Timer::StopWait), at);
+        if let Some(signal) = signal
+            && let Some(event) = self.tell_stop(id, signal, group)
+        {
+            self.happen(id, event);
+        }
     }
 
     fn kill(&mut self, id: ProgramId, group: bool) -> Option<Event> {
@@ -163,6 +193,7 @@ impl Core {
                 Due::Stream(id) => self.stream_turn(id),
                 Due::Idle => self.idle(),
                 Due::Rest => self.rest(),
+                Due::Strangers => self.kill_strangers(),
                 Due::Tick => self.tick(),
                 Due::Report => self.report_waiting(),
                 // What still waits is seen at the end of the turn.
@@ -173,4 +204,8 @@ impl Core {
             }
         }
     }
+}
+
+fn tells_stop(action: &Action) -> bool {
+    matches!(action, Action::TellStop { .. })
 }

@@ -10,17 +10,27 @@ use ward_model::life::End;
 use ward_model::program::{
     Action, Event, Level, Machine, Resumption, Snapshot, State as ProgramState, Timer,
 };
+use ward_model::signal::Signal;
 use ward_sys::clock::since_boot;
 
 use super::core::{Core, Due};
 use super::keeping::end_of;
 use super::program::ProgramId;
-use super::saved::Saved;
+use super::saved::{Ear, Saved};
 use super::spawning::seconds;
 use super::starting::tree_number;
+use super::tree::Tree;
 use crate::api::Stream;
-use crate::events::ListenerState;
 use crate::keeper::{self, Adopted, LeftOver, Slot, State};
+
+/// Who is not configured any more has so long to end: what a program has that says nothing else.
+const STRANGERS_END: Duration = Duration::from_secs(10);
+
+/// A process that nobody knows any more, and that was told to end.
+pub(crate) struct Stranger {
+    name: String,
+    tree: Option<Tree>,
+}
 
 /// One whose machine is what it was, while what follows from that is still to be done.
 struct Resumed {
@@ -97,6 +107,7 @@ impl Core {
         program.generation = old.generation;
         program.stopped = saved.stopped;
         program.tree_number = saved.tree;
+        program.to_be_told = saved.to_be_told;
         program.started = saved.started;
         program.started_at = saved.started_at;
         let pid = pid_of(&old);
@@ -166,6 +177,7 @@ impl Core {
             State::Idle if believed.is_some() => {
                 self.was_not_started(id);
             }
+            State::Alive { .. } if saved.to_be_told => self.tell_stop_at_last(id),
             State::Idle | State::Alive { .. } => {}
         }
     }
@@ -195,10 +207,10 @@ impl Core {
             program.tree = Some(self.grove.find(&name, program.tree_number));
         }
         let runs = program.machine.state() == ProgramState::Running;
-        let state = saved.listener.unwrap_or(ListenerState::Acknowledged);
-        self.open_streams(id, pid, streams);
+        let listener = saved.listener.map(Ear::listener).unwrap_or_default();
+        self.open_streams(id, pid, streams, saved.listener.map_or(0, |ear| ear.heard));
         self.with_listener(id, |pool, member, actions| {
-            pool.adopt(member, state, actions);
+            pool.adopt(member, listener, actions);
             pool.set_running(member, runs, actions);
         });
     }
@@ -231,16 +243,7 @@ impl Core {
             let text = format!("'{name}' is not configured any more");
             self.say(Level::Warn, &text);
             match adopted.state {
-                State::Alive { .. } => {
-                    let term = ward_model::signal::Signal::TERM.number();
-                    let told = self
-                        .custody
-                        .signal(adopted.slot, term, keeper::Target::Leader);
-                    if let Err(error) = told {
-                        let text = format!("cannot stop '{name}': {error}");
-                        self.say(Level::Error, &text);
-                    }
-                }
+                State::Alive { .. } => self.stop_stranger(name, &adopted),
                 State::Idle | State::Ended { .. } => {
                     self.stranger_is_over(adopted.slot, adopted.generation);
                 }
@@ -248,8 +251,67 @@ impl Core {
         }
     }
 
+    fn stop_stranger(&mut self, name: String, adopted: &Adopted) {
+        let slot = adopted.slot;
+        let number = Saved::from_words(&adopted.snapshot).tree;
+        // A number has only who is contained with all of his tree.
+        let mut tree = (number != 0).then(|| self.grove.find(&tree_number(slot, number), number));
+        let told = match &mut tree {
+            Some(tree) => {
+                tree.tell(Signal::TERM);
+                Ok(())
+            }
+            None => self
+                .custody
+                .signal(slot, Signal::TERM.number(), keeper::Target::Leader),
+        };
+        if let Err(error) = told {
+            let text = format!("cannot stop '{name}': {error}");
+            self.say(Level::Error, &text);
+        }
+        self.strangers.insert(slot, Stranger { name, tree });
+        let at = since_boot().saturating_add(STRANGERS_END);
+        self.timers.arm(Due::Strangers, at);
+    }
+
+    /// Ends those who have not ended by themselves.
+    pub(super) fn kill_strangers(&mut self) {
+        let mut troubles = Vec::new();
+        for (slot, Stranger { name, tree }) in &self.strangers {
+            let killed = match tree {
+                Some(tree) => tree.kill(),
+                None => {
+                    let kill = Signal::KILL.number();
+                    self.custody.signal(*slot, kill, keeper::Target::Leader)
+                }
+            };
+            troubles.push(match killed {
+                Ok(()) => (Level::Warn, format!("killing '{name}' with SIGKILL")),
+                Err(error) => (Level::Error, format!("cannot kill '{name}': {error}")),
+            });
+        }
+        for (level, text) in troubles {
+            self.say(level, &text);
+        }
+    }
+
     /// Nobody's process has ended: its place is for others.
     pub(super) fn stranger_is_over(&mut self, slot: Slot, generation: u32) {
+        if let Some(Stranger { name, tree }) = self.strangers.remove(&slot)
+            && let Some(tree) = tree
+        {
+            // Who is left of it has had no less time than it had.
+            if !tree.is_empty()
+                && let Err(error) = tree.kill()
+            {
+                let text = format!("cannot kill what '{name}' left of its tree: {error}");
+                self.say(Level::Error, &text);
+            }
+            tree.clear();
+        }
+        if self.strangers.is_empty() {
+            self.timers.disarm(Due::Strangers);
+        }
         self.custody
             .acknowledge(slot, generation, &keeper::Snapshot::default());
         for stream in Stream::ALL {

@@ -51,7 +51,7 @@ pub(crate) fn find(command: &str, path: Option<&str>) -> Result<Command, CannotR
     })?;
     let program = words.first().ok_or(CannotRun::Empty)?;
     let file = if program.contains('/') {
-        Some(PathBuf::from(program)).filter(|file| file.exists())
+        Some(PathBuf::from(program))
     } else {
         path.unwrap_or(PATH)
             .split(':')

@@ -32,6 +32,7 @@ impl Supervisor {
     /// Does something with it, and then what follows from that. Not to be held across an await.
     pub fn with<T>(&self, f: impl FnOnce(&mut Core) -> T) -> T {
         let mut core = self.core.borrow_mut();
+        core.log.hold();
         let result = f(&mut core);
         core.settle();
         result

@@ -19,6 +19,7 @@ use ward_model::program::{Level, Timer};
 use ward_sys::clock::Alarm;
 use ward_sys::spawn::Credentials;
 
+use super::adopting::Stranger;
 use super::ending::Ending;
 use super::program::{Group, Program, ProgramId};
 use super::streams::{Output, StreamId};
@@ -64,6 +65,8 @@ pub(crate) enum Due {
     Report,
     /// Lines of the main log that could not be written are tried again.
     Log,
+    /// Whoever was told to end because nobody knows him is killed.
+    Strangers,
     /// Memory that only a start or a reload needs is given back.
     Rest,
 }
@@ -149,6 +152,8 @@ pub struct Core {
     pub(crate) syslog: Rc<Syslog>,
     /// Lines for it could not be sent.
     pub(crate) syslog_waits: bool,
+    /// When that was tried last, since boot.
+    pub(crate) syslog_tried: Duration,
     /// The configuration that groups are added from.
     pub(crate) latest: Rc<Configuration>,
     pub(crate) latest_number: u64,
@@ -156,11 +161,14 @@ pub struct Core {
     pub(crate) begun: u64,
     /// The texts of every configuration that is in use.
     pub(crate) sources: BTreeMap<u64, Rc<Sources>>,
-    /// In the order of starting.
+    /// In the order of starting: by priority, and by name.
     pub(crate) groups: Vec<Group>,
-    pub(crate) programs: HashMap<ProgramId, Program>,
+    /// The priority of each.
+    pub(crate) priorities: HashMap<String, i64>,
+    /// Each in a place of its own, as the outputs: a table that grows has far more room than it has entries.
+    pub(crate) programs: HashMap<ProgramId, Box<Program>>,
     pub(crate) by_slot: HashMap<Slot, ProgramId>,
-    pub(crate) outputs: HashMap<StreamId, Output>,
+    pub(crate) outputs: HashMap<StreamId, Box<Output>>,
     pub(crate) pools: BTreeMap<String, Pool>,
     pub(crate) publisher: Publisher,
     pub(crate) grove: Grove,
@@ -177,6 +185,8 @@ pub struct Core {
     pub(crate) resumed: bool,
     /// Groups that the file has otherwise, and that are being stopped for that.
     pub(crate) outdated: VecDeque<String>,
+    /// Processes that are not configured any more, and are ending: when they are killed, since boot.
+    pub(crate) strangers: BTreeMap<Slot, Stranger>,
     /// When ticks were looked at last, in seconds since 1970.
     pub(crate) last_tick: i64,
 }
@@ -236,11 +246,9 @@ impl Core {
         self.replace_outdated();
         self.go_on_ending();
         self.dispatch();
-        // Not later each time that something happens: that might be never.
-        if (self.log.waits() || self.syslog_waits) && !self.timers.is_armed(Due::Log) {
-            let at = ward_sys::clock::since_boot() + LOG_AGAIN;
-            self.timers.arm(Due::Log, at);
-        }
+        self.files.forget_places();
+        self.log.release();
+        self.retry_logs();
         // Whoever waits for the end is woken to find it.
         let next = match self.outcome {
             Some(_) => Some(std::time::Duration::ZERO),
@@ -249,6 +257,23 @@ impl Core {
         if std::mem::take(&mut self.alarm_rang) || next != self.alarm_at {
             self.alarm_at = next;
             self.alarm.set(next);
+        }
+    }
+
+    /// Sees to lines that could not be written. Where the host has no log, nobody is woken for that: it is
+    /// looked for when something happens.
+    fn retry_logs(&mut self) {
+        let waits = self.log.waits() || (self.syslog_waits && self.syslog.is_busy());
+        if !waits && !self.syslog_waits {
+            return;
+        }
+        let now = ward_sys::clock::since_boot();
+        // Not later each time that something happens: that might be never.
+        if waits && !self.timers.is_armed(Due::Log) {
+            self.timers.arm(Due::Log, now + LOG_AGAIN);
+        }
+        if self.syslog_waits && self.syslog_tried + LOG_AGAIN <= now {
+            self.flush_syslog();
         }
     }
 
@@ -306,15 +331,25 @@ impl Core {
         self.log.log(level, text);
     }
 
+    /// Which of the active groups it is.
+    pub(crate) fn position_of(&self, name: &str) -> Option<usize> {
+        let priority = *self.priorities.get(name)?;
+        self.groups
+            .binary_search_by(|group| {
+                let config = &group.config;
+                (config.priority, config.name.as_str()).cmp(&(priority, name))
+            })
+            .ok()
+    }
+
     /// An active group.
     pub(crate) fn group(&self, name: &str) -> Option<&Group> {
-        self.groups.iter().find(|group| group.config.name == name)
+        self.groups.get(self.position_of(name)?)
     }
 
     pub(crate) fn group_mut(&mut self, name: &str) -> Option<&mut Group> {
-        self.groups
-            .iter_mut()
-            .find(|group| group.config.name == name)
+        let place = self.position_of(name)?;
+        self.groups.get_mut(place)
     }
 
     /// A fresh number for whatever needs one.

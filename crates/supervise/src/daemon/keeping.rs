@@ -87,6 +87,7 @@ impl Core {
         let Some(program) = self.programs.get_mut(&id) else {
             return;
         };
+        program.to_be_told = false;
         program.stopped = unix_now();
         program.unacknowledged = Some(program.generation);
         let pid = program.machine.pid().unwrap_or(0);
@@ -220,10 +221,9 @@ impl Core {
     }
 
     fn reopen_logs(&mut self) {
-        let mut troubles = self.files.reopen();
-        if let Err(error) = self.log.reopen() {
-            troubles.push((self.log.path().unwrap_or_default(), error));
-        }
+        // What was said before belongs to the file that was put aside. The main log is one of the files.
+        self.log.retry();
+        let troubles = self.files.reopen();
         self.say(Level::Info, "supervisord logreopen");
         for (path, error) in troubles {
             let text = format!("cannot reopen {}: {error}", path.display());

@@ -11,9 +11,10 @@ use ward_config::group::{Group as GroupConfig, GroupKind};
 use super::core::{Core, Due, Token};
 use super::info::unix_now;
 use super::program::ProgramId;
+use super::saved::Ear as SavedEar;
 use crate::api::{Fault, FaultCode};
 use crate::events::{
-    Action, Event, LengthIn, ListenerState, Outbox, Period, Pool, PoolSpec, Subscription, ticks,
+    Action, Event, LengthIn, Listener, Outbox, Period, Pool, PoolSpec, Subscription, ticks,
 };
 
 /// What waits for a program that does not read its input, in bytes; more is refused.
@@ -127,10 +128,20 @@ impl Core {
     }
 
     /// Where a listener stands in the protocol, for who has to go on after us.
-    pub(crate) fn listener_state(&self, id: ProgramId) -> Option<ListenerState> {
+    pub(crate) fn saved_ear(&self, id: ProgramId) -> Option<SavedEar> {
+        let listener = self.listener(id)?;
+        Some(SavedEar::of(listener, self.heard(id)))
+    }
+
+    fn listener(&self, id: ProgramId) -> Option<&Listener> {
         let program = self.programs.get(&id)?;
         let member = program.ear.as_ref()?.member;
-        self.pools.get(&program.group)?.listener_state(member)
+        self.pools.get(&program.group)?.listener(member)
+    }
+
+    /// Whether a listener has said something that is only understood with what it will say.
+    pub(crate) fn is_half_said(&self, id: ProgramId) -> bool {
+        self.listener(id).is_some_and(|it| it.half_said() > 0)
     }
 
     /// A listener said something.

@@ -18,6 +18,7 @@ use super::streams::StreamId;
 use super::tree::Tree;
 use crate::api::{Fault, FaultCode, Stream};
 use crate::keeper::Slot;
+use crate::logs::Log;
 
 /// A process, among all that this daemon ever had: never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,10 +42,14 @@ pub(crate) struct Program {
     pub(crate) started_at: u64,
     /// Its end was told, and what follows from it is not written down yet.
     pub(crate) unacknowledged: Option<u32>,
+    /// It is to be stopped, and has not been told so yet.
+    pub(crate) to_be_told: bool,
     /// What its tree is called by.
     pub(crate) tree_number: u64,
     /// Its logs, for output and errors; `None` for none.
     pub(crate) logs: [Option<PathBuf>; 2],
+    /// Those of its last start, as they were found then.
+    pub(crate) found_logs: [Option<Log>; 2],
     pub(crate) streams: [Option<StreamId>; 2],
     pub(crate) ear: Option<Ear>,
     pub(crate) tree: Option<Tree>,

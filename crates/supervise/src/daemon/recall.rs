@@ -23,6 +23,9 @@ use ward_engine::chain;
 /// The file.
 const NAME: &str = "daemon.json";
 
+/// The extension of spools.
+pub(super) const SPOOL: &str = "spool";
+
 /// What is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Recall {
@@ -66,7 +69,7 @@ impl Core {
 
     /// Where an output's bytes wait that have to be changed before they are logged.
     pub(crate) fn spool_path(&self, slot: Slot, generation: u32, stream: Stream) -> PathBuf {
-        let name = format!("{}.{generation}.{}.spool", slot.index(), stream.word());
+        let name = format!("{}.{generation}.{}.{SPOOL}", slot.index(), stream.word());
         self.directory.join(name)
     }
 
@@ -120,6 +123,7 @@ impl Core {
             // Should this daemon be killed now, the next one finds that the end is all that is left to do;
             // the keeper takes this away with its directory.
             self.groups.clear();
+            self.priorities.clear();
             (self.latest_number, self.begun) = (0, 0);
             self.remember();
         } else {

@@ -132,9 +132,7 @@ impl Core {
     /// Forgets a group of which nothing runs.
     pub(crate) fn remove_group(&mut self, name: &str) -> Result<(), Fault> {
         let position = self
-            .groups
-            .iter()
-            .position(|group| group.config.name == name)
+            .position_of(name)
             .ok_or_else(|| Fault::about(FaultCode::BadName, name))?;
         let stopped = |id: &ProgramId| {
             self.programs.get(id).is_none_or(|program| {
@@ -145,6 +143,7 @@ impl Core {
             return Err(Fault::about(FaultCode::StillRunning, name));
         }
         let Group { programs, .. } = self.groups.remove(position);
+        self.priorities.remove(name);
         for id in programs {
             self.forget(id);
         }

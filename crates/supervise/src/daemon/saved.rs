@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ward_model::program::Snapshot;
 
-use crate::events::ListenerState;
+use crate::events::{Listener, ListenerState};
 use crate::keeper::{SNAPSHOT_WORDS, Snapshot as Words};
 
 /// Where a program stood.
@@ -18,9 +18,38 @@ pub(crate) struct Saved {
     pub(crate) started_at: u64,
     /// When this was written, since boot.
     pub(crate) taken: Duration,
-    pub(crate) listener: Option<ListenerState>,
+    pub(crate) listener: Option<Ear>,
     /// What the tree is called by.
     pub(crate) tree: u64,
+    /// Its machine says that it is told to stop, which was about to be done.
+    pub(crate) to_be_told: bool,
+}
+
+/// Where a listener stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ear {
+    pub(crate) state: ListenerState,
+    /// The length of a result that it has announced.
+    pub(crate) announced: Option<usize>,
+    /// So many bytes of its spool are in this.
+    pub(crate) heard: u64,
+}
+
+impl Ear {
+    /// That of `listener`, which has heard so many bytes of its spool.
+    pub(crate) fn of(listener: &Listener, heard: u64) -> Self {
+        Self {
+            state: listener.state(),
+            announced: listener.announced(),
+            // What it has not understood is heard again.
+            heard: heard.saturating_sub(listener.half_said() as u64),
+        }
+    }
+
+    /// The listener, before it hears on.
+    pub(crate) fn listener(self) -> Listener {
+        Listener::resumed(self.state, self.announced)
+    }
 }
 
 impl Saved {
@@ -34,10 +63,13 @@ impl Saved {
         words[4] = self.stopped.cast_unsigned();
         words[5] = self.started_at;
         words[6] = nanoseconds(self.taken);
-        words[7] = self
-            .listener
-            .map_or(0, |state| u64::from(state.code().cast_unsigned()));
+        if let Some(ear) = self.listener {
+            words[7] = u64::from(ear.state.code().cast_unsigned());
+            words[10] = ear.announced.unwrap_or(0) as u64;
+            words[11] = ear.heard;
+        }
         words[8] = self.tree;
+        words[9] = u64::from(self.to_be_told);
         Words(words)
     }
 
@@ -49,6 +81,11 @@ impl Saved {
             pair[0] = low(*word);
             pair[1] = low(*word >> 32);
         }
+        let ear = |state| Ear {
+            state,
+            announced: usize::try_from(words[10]).ok().filter(|len| *len > 0),
+            heard: words[11],
+        };
         Self {
             machine: Snapshot::from_words(numbers),
             started: words[3].cast_signed(),
@@ -57,8 +94,10 @@ impl Saved {
             taken: Duration::from_nanos(words[6]),
             listener: i32::try_from(words[7])
                 .ok()
-                .and_then(ListenerState::from_code),
+                .and_then(ListenerState::from_code)
+                .map(ear),
             tree: words[8],
+            to_be_told: words[9] != 0,
         }
     }
 }
@@ -76,9 +115,14 @@ mod tests {
     fn what_is_written_is_read() {
         for listener in [
             None,
-            Some(ListenerState::Busy),
-            Some(ListenerState::Unknown),
+            Some((ListenerState::Busy, Some(7))),
+            Some((ListenerState::Unknown, None)),
         ] {
+            let listener = listener.map(|(state, announced)| Ear {
+                state,
+                announced,
+                heard: 1 << 40,
+            });
             let saved = Saved {
                 machine: Snapshot::running(4711),
                 started: 1_700_000_000,
@@ -87,6 +131,7 @@ mod tests {
                 taken: Duration::from_secs(1 << 33),
                 listener,
                 tree: 5,
+                to_be_told: listener.is_none(),
             };
             assert_eq!(Saved::from_words(&saved.to_words()), saved);
         }
@@ -98,5 +143,6 @@ mod tests {
         let fresh = Machine::new(Policy::default()).snapshot();
         assert_eq!(saved.machine, fresh);
         assert_eq!((saved.started, saved.stopped), (0, 0));
+        assert!(!saved.to_be_told);
     }
 }

@@ -24,6 +24,7 @@ use super::tree::Tree;
 use crate::api::Stream;
 use crate::events::Pool;
 use crate::keeper::{SpawnFailure, Spec, Stdin};
+use crate::logs::Log;
 use ward_engine::chain;
 
 /// What every child can read in its environment.
@@ -135,8 +136,8 @@ impl Core {
         let socket = config
             .socket
             .as_ref()
-            .and(self.groups.iter().find(|found| found.config.name == group))
-            .and_then(|group| group.sockets.get(&config.program));
+            .and(self.position_of(&group))
+            .and_then(|place| self.groups[place].sockets.get(&config.program));
         let limits: Vec<_> = tree.iter().filter_map(Tree::limit).collect();
         let spec = Spec {
             command: &command.words,
@@ -160,7 +161,7 @@ impl Core {
                     program.tree = tree;
                 }
                 self.with_listener(id, Pool::spawned);
-                self.open_streams(id, spawned.pid, [Some(spawned.stdout), spawned.stderr]);
+                self.open_streams(id, spawned.pid, [Some(spawned.stdout), spawned.stderr], 0);
                 Ok((spawned.pid, None))
             }
             Err(failure) => {
@@ -234,7 +235,7 @@ impl Core {
         });
         match said {
             Ok(reader) => {
-                if let Some(stream) = self.open_stream(id, (pid, 0), stream, reader) {
+                if let Some(stream) = self.open_stream(id, (pid, 0), stream, reader, None) {
                     self.stream_is_over(stream);
                 }
             }
@@ -257,9 +258,13 @@ impl Core {
     /// Makes the logs of a process, if they are not there; a start without them fails.
     fn open_logs(&mut self, id: ProgramId, config: &Process) -> Result<(), String> {
         for stream in [Stream::Stdout, Stream::Stderr] {
-            if let Some(log) = self.log_of(id, stream)
-                && let Err(error) = log.create()
-            {
+            // A link may lead elsewhere than at the last start.
+            let log = self.find_log(id, stream);
+            let created = log.as_ref().map_or(Ok(()), Log::create);
+            if let Some(program) = self.programs.get_mut(&id) {
+                program.found_logs[stream.index()] = log;
+            }
+            if let Err(error) = created {
                 return Err(format!(
                     "unknown error making dispatchers for '{}': {}",
                     config.name,

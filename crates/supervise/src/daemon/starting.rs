@@ -140,11 +140,13 @@ impl Core {
             files,
             syslog,
             syslog_waits: false,
+            syslog_tried: std::time::Duration::ZERO,
             latest: Rc::new(configuration.clone()),
             latest_number: 0,
             begun: 0,
             sources: BTreeMap::new(),
             groups: Vec::new(),
+            priorities: HashMap::new(),
             programs: HashMap::new(),
             by_slot: HashMap::new(),
             outputs: HashMap::new(),
@@ -158,6 +160,7 @@ impl Core {
             last_id: 0,
             last_tick: unix_now(),
             outdated: VecDeque::new(),
+            strangers: BTreeMap::new(),
             directory,
             idle_armed: false,
             resumed: false,
@@ -185,6 +188,7 @@ impl Core {
             None => core.begin((configuration, loaded, memory), slots)?,
         }
         core.take_over_left_over(left_over);
+        core.look_into_spools();
         core.hear_keeper();
         core.arm_tick();
         Ok(core)
@@ -283,12 +287,18 @@ impl Core {
         let ending = recall.ending.filter(|_| !self.custody.is_first());
         let mut found = by_name(found);
         let mut adopted = Vec::new();
+        let by_name: HashMap<(u64, &str), &GroupConfig> = remembered
+            .iter()
+            .flat_map(|(number, configuration)| {
+                let groups = configuration.groups.iter();
+                groups.map(|group| ((*number, &*group.name), group))
+            })
+            .collect();
         for (name, number) in recall.groups {
-            let group = remembered
-                .get(&number)
-                .and_then(|configuration| configuration.groups.iter().find(|g| g.name == name))
-                .cloned();
-            let Some(group) = group else { continue };
+            let Some(group) = by_name.get(&(number, &*name)) else {
+                continue;
+            };
+            let group = GroupConfig::clone(group);
             let its = self
                 .activate_with(group, number, &mut found)
                 .map_err(|source| StartError::Group {
@@ -389,6 +399,8 @@ impl Core {
             programs,
             sockets: BTreeMap::new(),
         };
+        let name = group.config.name.clone();
+        self.priorities.insert(name, group.config.priority);
         self.groups.insert(place, group);
         Ok(adopted)
     }
@@ -412,8 +424,10 @@ impl Core {
             stopped: 0,
             started_at: 0,
             unacknowledged: None,
+            to_be_told: false,
             tree_number: 0,
             logs,
+            found_logs: [None, None],
             streams: [None; 2],
             ear,
             tree: None,
@@ -424,7 +438,7 @@ impl Core {
             why_not: None,
         };
         self.by_slot.insert(slot, id);
-        self.programs.insert(id, program);
+        self.programs.insert(id, Box::new(program));
         Ok(id)
     }
 
@@ -502,7 +516,7 @@ impl Core {
 
     /// Writes down where a process stands.
     pub(crate) fn save(&mut self, id: ProgramId) {
-        let listener = self.listener_state(id);
+        let listener = self.saved_ear(id);
         let Some(program) = self.programs.get(&id) else {
             return;
         };
@@ -514,6 +528,7 @@ impl Core {
             taken: since_boot(),
             listener,
             tree: program.tree_number,
+            to_be_told: program.to_be_told,
         };
         let words = saved.to_words();
         let ended = program

@@ -3,7 +3,9 @@
 //! An output may outlive its process: whoever else holds it open goes on being read, so that nobody dies
 //! of a broken pipe because his parent ended.
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,10 +14,11 @@ use ward_config::value::LogLevel;
 
 use super::core::{Core, Due, Token};
 use super::program::ProgramId;
+use super::recall::SPOOL;
 use crate::api::Stream;
 use crate::events::{Event, Who};
 use crate::keeper::Slot;
-use crate::logs::{Channel, ChannelSettings, Log, Next, Yield};
+use crate::logs::{self, Channel, ChannelSettings, Log, Next, Yield};
 
 /// An output, among all that this daemon ever had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +44,8 @@ pub(crate) struct Output {
     watched: bool,
     /// The process has ended.
     over: bool,
+    /// Of a listener: so many bytes of its spool were heard.
+    heard: u64,
 }
 
 /// What came out of a turn, to be told when the channel is at rest.
@@ -52,13 +57,21 @@ enum Came {
 }
 
 impl Core {
-    /// Takes the outputs of a process that was just started.
-    pub(crate) fn open_streams(&mut self, id: ProgramId, pid: i32, streams: [Option<OwnedFd>; 2]) {
+    /// Takes the outputs of a process that was just started, or of which an earlier daemon has heard so
+    /// many bytes if it is a listener.
+    pub(crate) fn open_streams(
+        &mut self,
+        id: ProgramId,
+        pid: i32,
+        streams: [Option<OwnedFd>; 2],
+        heard: u64,
+    ) {
         let [stdout, stderr] = streams;
         for (stream, fifo) in [(Stream::Stdout, stdout), (Stream::Stderr, stderr)] {
             let generation = self.programs.get(&id).map_or(0, |it| it.generation);
-            let opened =
-                fifo.and_then(|fifo| self.open_stream(id, (pid, generation), stream, fifo));
+            let opened = fifo.and_then(|fifo| {
+                self.open_stream(id, (pid, generation), stream, fifo, Some(heard))
+            });
             if let Some(program) = self.programs.get_mut(&id) {
                 program.streams[stream.index()] = opened;
             }
@@ -66,13 +79,14 @@ impl Core {
     }
 
     /// Takes one output, of the process of this id and generation: 0 for one that the keeper does not
-    /// hold.
+    /// hold. `heard`: what was heard of it, unless nobody listens to it any more.
     pub(crate) fn open_stream(
         &mut self,
         id: ProgramId,
         (pid, generation): (i32, u32),
         stream: Stream,
         fifo: OwnedFd,
+        heard: Option<u64>,
     ) -> Option<StreamId> {
         let program = self.programs.get(&id)?;
         let config = &program.config;
@@ -84,6 +98,11 @@ impl Core {
         let log = self.log_of(id, stream);
         // Of a process that somebody only wrote to nothing is heard.
         let is_listener = program.ear.is_some() && self.pools.contains_key(&program.group);
+        let spool = self.spool_path(program.slot, generation, stream);
+        // Its bytes may have been forgotten without that having been written down.
+        let listener = heard
+            .filter(|_| stream == Stream::Stdout && is_listener)
+            .map(|heard| heard.min(logs::spooled(&spool)));
         let settings = ChannelSettings {
             name: config.name.clone(),
             stream,
@@ -92,8 +111,8 @@ impl Core {
             strip_ansi: self.settings.strip_ansi,
             capture_maxbytes: u64::try_from(channel.capture_maxbytes).unwrap_or(0),
             observed,
-            listener: stream == Stream::Stdout && is_listener,
-            spool: self.spool_path(program.slot, generation, stream),
+            listener,
+            spool,
         };
         let output = Output {
             program: id,
@@ -106,16 +125,23 @@ impl Core {
             channel: Channel::new(&self.files, fifo, settings),
             watched: false,
             over: false,
+            heard: listener.unwrap_or(0),
         };
         self.last_id += 1;
         let id = StreamId(self.last_id);
-        self.outputs.insert(id, output);
+        self.outputs.insert(id, Box::new(output));
         self.watch_stream(id);
         Some(id)
     }
 
     /// The log of an output, if it has one.
     pub(crate) fn log_of(&self, id: ProgramId, stream: Stream) -> Option<Log> {
+        let found = self.programs.get(&id)?.found_logs[stream.index()].clone();
+        found.or_else(|| self.find_log(id, stream))
+    }
+
+    /// The same, looked for anew.
+    pub(crate) fn find_log(&self, id: ProgramId, stream: Stream) -> Option<Log> {
         let program = self.programs.get(&id)?;
         let channel = match stream {
             Stream::Stdout => &program.config.stdout,
@@ -139,7 +165,7 @@ impl Core {
         stream: Stream,
         fifo: OwnedFd,
     ) {
-        if let Some(opened) = self.open_stream(id, (0, generation), stream, fifo) {
+        if let Some(opened) = self.open_stream(id, (0, generation), stream, fifo, None) {
             self.stream_is_over(opened);
         }
     }
@@ -203,6 +229,7 @@ impl Core {
         for item in came {
             self.came(id, item);
         }
+        self.understood(id);
         if progress.moved > 0 {
             self.arm_idle();
             if to_syslog {
@@ -215,6 +242,7 @@ impl Core {
     /// Sends what could not be sent to the host's log before.
     pub(crate) fn flush_syslog(&mut self) {
         self.syslog_waits = !self.syslog.flush();
+        self.syslog_tried = ward_sys::clock::since_boot();
         for notice in self.syslog.notices() {
             self.log.notice(&notice);
         }
@@ -330,9 +358,76 @@ impl Core {
             }
             Came::Raw(data) => {
                 let program = output.program;
-                self.hear(program, &data);
+                if let Some(output) = self.outputs.get_mut(&id) {
+                    output.heard += data.len() as u64;
+                }
+                // Who has inherited it from a listener that has ended is none.
+                if self.is_listened_to(program, id) {
+                    self.hear(program, &data);
+                }
             }
             Came::Said(level, text) => self.log.log(level, &text),
+        }
+    }
+
+    /// Goes on at once with what an earlier daemon has left in spools: nobody knows when the next byte
+    /// comes, and wakes us.
+    pub(super) fn look_into_spools(&mut self) {
+        let entries = std::fs::read_dir(&self.directory).into_iter().flatten();
+        let spools: HashSet<PathBuf> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|it| it == SPOOL))
+            .collect();
+        if spools.is_empty() {
+            return;
+        }
+        let now = ward_sys::clock::since_boot();
+        for (id, output) in &self.outputs {
+            let path = self.spool_path(output.slot, output.generation, output.stream);
+            if spools.contains(&path) {
+                self.timers.arm(Due::Stream(*id), now);
+            }
+        }
+    }
+
+    fn is_listened_to(&self, program: ProgramId, id: StreamId) -> bool {
+        let program = self.programs.get(&program);
+        program.is_some_and(|it| it.streams[Stream::Stdout.index()] == Some(id))
+    }
+
+    /// How much of its spool was heard of a listener.
+    pub(crate) fn heard(&self, id: ProgramId) -> u64 {
+        self.programs
+            .get(&id)
+            .and_then(|program| program.streams[Stream::Stdout.index()])
+            .and_then(|stream| self.outputs.get(&stream))
+            .map_or(0, |output| output.heard)
+    }
+
+    /// What was heard of a listener is written down with where it stands: its spool need not keep it.
+    fn understood(&mut self, id: StreamId) {
+        let Some(output) = self.outputs.get(&id).filter(|output| output.heard > 0) else {
+            return;
+        };
+        let program = output.program;
+        let is_listened_to = self.is_listened_to(program, id);
+        if is_listened_to && self.is_half_said(program) {
+            return;
+        }
+        let mut said = Vec::new();
+        if let Some(output) = self.outputs.get_mut(&id) {
+            output
+                .channel
+                .understood(&mut |item| said.extend(kept(item)));
+            output.heard = output.heard.min(output.channel.spooled());
+        }
+        // Before anything else comes into it.
+        if is_listened_to {
+            self.save(program);
+        }
+        for item in said {
+            self.came(id, item);
         }
     }
 

@@ -95,7 +95,11 @@ impl Grove {
             .filter(|path| path.is_dir())
             .map(|path| Cgroup::open(&path));
         let kind = match cgroup {
-            Some(Ok(cgroup)) => Kind::Cgroup(cgroup),
+            Some(Ok(cgroup)) => {
+                // Whoever was killed while it told them has left them standing still.
+                cgroup.thaw();
+                Kind::Cgroup(cgroup)
+            }
             Some(Err(_)) | None => Kind::Mark(mark(number)),
         };
         Tree {

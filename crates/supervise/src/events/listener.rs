@@ -103,6 +103,29 @@ impl Listener {
         }
     }
 
+    /// One that stands there and has announced a result of so many bytes, of which none was heard yet.
+    /// Whoever is not in BUSY has announced none.
+    #[must_use]
+    pub fn resumed(state: ListenerState, announced: Option<usize>) -> Self {
+        let is_busy = state == ListenerState::Busy;
+        Self {
+            result_len: announced.filter(|len| is_busy && *len > 0 && *len <= LONGEST_RESULT),
+            ..Self::new(state)
+        }
+    }
+
+    /// How long the result is that it has announced and not said to its end, in bytes.
+    #[must_use]
+    pub fn announced(&self) -> Option<usize> {
+        self.result_len
+    }
+
+    /// So many bytes were heard and not understood yet: less than a line, or less than a result.
+    #[must_use]
+    pub fn half_said(&self) -> usize {
+        self.heard.len()
+    }
+
     /// Where it stands.
     #[must_use]
     pub fn state(&self) -> ListenerState {

@@ -147,10 +147,10 @@ impl Pool {
         self.queue.len()
     }
 
-    /// Where a listener stands, if there is such a one.
+    /// A listener, if there is such a one.
     #[must_use]
-    pub fn listener_state(&self, member: usize) -> Option<ListenerState> {
-        self.members.get(member).map(|m| m.listener.state())
+    pub fn listener(&self, member: usize) -> Option<&Listener> {
+        self.members.get(member).map(|m| &m.listener)
     }
 
     fn take(&mut self, event: &Rc<Event>, serial: u64, notes: &mut Vec<Note>) {
@@ -175,16 +175,16 @@ impl Pool {
 
     /// A process of this member was spawned: nothing is known of it.
     pub fn spawned(&mut self, member: usize, actions: &mut Vec<Action>) {
-        self.adopt(member, ListenerState::Acknowledged, actions);
+        self.adopt(member, Listener::default(), actions);
     }
 
     /// The process of this member was found running, and stood there when that was last noted. Which event
     /// it is busy with is not known any more, so that is not told again.
-    pub fn adopt(&mut self, member: usize, state: ListenerState, actions: &mut Vec<Action>) {
+    pub fn adopt(&mut self, member: usize, listener: Listener, actions: &mut Vec<Action>) {
         self.put_back(member, actions);
         if let Some(member) = self.members.get_mut(member) {
             member.reads = true;
-            member.listener = Listener::new(state);
+            member.listener = listener;
         }
     }
 

@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 
 use thiserror::Error;
 use ward_sys::contain::subreaper;
+use ward_sys::spawn::Landing;
 use ward_sys::{fifo, handover, pidfd};
 
 pub use adoption::{Adopted, Adoption, LeftOver, State};
@@ -121,6 +122,8 @@ pub struct Custody {
     kept: BTreeMap<Key, OwnedFd>,
     waiting: VecDeque<FromKeeper>,
     is_alone: bool,
+    /// Where the streams of what is started are put.
+    landing: Option<Landing>,
 }
 
 impl Custody {
@@ -152,6 +155,7 @@ impl Custody {
             kept: BTreeMap::new(),
             waiting: VecDeque::new(),
             is_alone: false,
+            landing: Landing::new().ok(),
         };
         custody.make_room();
         custody.roomy = custody.house.roster.high();
@@ -392,7 +396,8 @@ impl Custody {
         roster.empty_cell(slot, generation);
         roster.set_snapshot(slot, &Snapshot::default(), Some(generation));
         roster.set_phase(slot, Phase::Claimed);
-        self.free.retain(|free| *free != slot);
+        // The one that was looked at, if there was one.
+        self.free.pop();
         self.make_room();
         self.names.insert(name.to_vec(), slot);
         Ok(slot)

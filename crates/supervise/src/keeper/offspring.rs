@@ -32,6 +32,8 @@ pub(super) struct Running {
     pub(super) socket: OwnedFd,
     /// From which place on kept descriptors are still to be handed to it.
     handing: Option<usize>,
+    /// Whether it is waited for that there is room in the socket.
+    pub(super) awaits_room: bool,
 }
 
 /// How daemons are started: everything is prepared, and the same for each.
@@ -143,6 +145,7 @@ impl Nursery {
             ready: false,
             socket: ours,
             handing: Some(0),
+            awaits_room: false,
         })
     }
 }

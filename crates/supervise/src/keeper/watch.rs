@@ -208,14 +208,7 @@ impl Keeper {
             self.wake();
         }
         if let Some(daemon) = &mut self.daemon {
-            let more = daemon.hand(&self.kept);
-            let interest = if more {
-                EventFlags::IN | EventFlags::OUT
-            } else {
-                EventFlags::IN
-            };
-            let mark = EventData::new_u64(SOCKET);
-            let _ = epoll::modify(&self.epoll, &daemon.socket, mark, interest);
+            hand_on(daemon, &self.kept, &self.epoll);
         }
         ended.and_then(|status| self.decide(status))
     }
@@ -354,11 +347,8 @@ impl Keeper {
                 let _ = epoll::add(&self.epoll, &daemon.socket, mark, EventFlags::IN);
                 self.daemon = Some(daemon);
                 // What the next turn would do after an event.
-                if let Some(daemon) = &mut self.daemon
-                    && daemon.hand(&self.kept)
-                {
-                    let interest = EventFlags::IN | EventFlags::OUT;
-                    let _ = epoll::modify(&self.epoll, &daemon.socket, mark, interest);
+                if let Some(daemon) = &mut self.daemon {
+                    hand_on(daemon, &self.kept, &self.epoll);
                 }
                 None
             }
@@ -441,6 +431,21 @@ impl Keeper {
             super::start::remove(self.house.directory.as_fd());
         }
     }
+}
+
+/// Hands over what is kept, and waits for room if there is none for all of it.
+fn hand_on(daemon: &mut Running, kept: &Kept, epoll: &OwnedFd) {
+    let more = daemon.hand(kept);
+    if std::mem::replace(&mut daemon.awaits_room, more) == more {
+        return;
+    }
+    let interest = if more {
+        EventFlags::IN | EventFlags::OUT
+    } else {
+        EventFlags::IN
+    };
+    let mark = EventData::new_u64(SOCKET);
+    let _ = epoll::modify(epoll, &daemon.socket, mark, interest);
 }
 
 /// How the daemon ended, in words.

@@ -55,8 +55,9 @@ pub struct ChannelSettings {
     pub capture_maxbytes: u64,
     /// [`Yield::Output`] is wanted: for events, or for the main log.
     pub observed: bool,
-    /// [`Yield::Raw`] is wanted: of an event listener.
-    pub listener: bool,
+    /// [`Yield::Raw`] is wanted, of an event listener: but for so many bytes of its spool, which an
+    /// earlier daemon has understood.
+    pub listener: Option<u64>,
     /// A file of its own in a directory that lasts until the host goes down; made when it is needed.
     pub spool: PathBuf,
 }
@@ -246,10 +247,11 @@ impl Channel {
         if let Some(step) = self.take_over(hand) {
             return step;
         }
-        if !self.is_at_rest() {
+        // What a listener says is not to be lost between its pipe and who understands it.
+        if !self.is_at_rest() || self.settings.listener.is_some() {
             return self.pass(limit, false, hand);
         }
-        let watched = self.settings.observed || self.settings.listener;
+        let watched = self.settings.observed;
         if self.sieve.is_open() && !watched && self.settings.syslog.is_none() {
             match self.relay(limit, false, hand) {
                 Ok(step) => step,
@@ -284,9 +286,7 @@ impl Channel {
         }
         match self.relay(length, true, hand) {
             Ok(Step::Moved(moved, more)) => {
-                let came = seen.get(..moved).unwrap_or(seen);
-                self.hand_raw(came, hand);
-                self.hand_logged(came, hand);
+                self.hand_logged(seen.get(..moved).unwrap_or(seen), hand);
                 Step::Moved(moved, more)
             }
             Ok(step) => step,
@@ -395,7 +395,7 @@ impl Channel {
     }
 
     pub(super) fn hand_raw(&self, came: &[u8], hand: &mut dyn FnMut(Yield<'_>)) {
-        if self.settings.listener && !came.is_empty() {
+        if self.settings.listener.is_some() && !came.is_empty() {
             hand(Yield::Raw(came));
         }
     }

@@ -307,6 +307,18 @@ impl LogFile {
         }
     }
 
+    /// How much can be appended before it is full, bytes; of one that is not open yet, nothing is known, and
+    /// a line is what can.
+    pub(crate) fn room(&self) -> u64 {
+        let limit = self.limit_now();
+        match &self.open {
+            _ if limit == 0 => u64::MAX,
+            Some(open) if open.kind != Destination::File || open.fixed => u64::MAX,
+            Some(open) => limit.saturating_sub(open.size),
+            None => 0,
+        }
+    }
+
     fn limit_now(&self) -> u64 {
         match self.maxbytes {
             0 => 0,

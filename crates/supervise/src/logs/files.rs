@@ -33,6 +33,8 @@ struct All {
     /// What it was at the last look for idle ones.
     looked: Cell<u64>,
     large: Cell<usize>,
+    /// Where directories really are, for a short while.
+    places: RefCell<HashMap<PathBuf, Option<PathBuf>>>,
     workbench: RefCell<Workbench>,
 }
 
@@ -60,6 +62,7 @@ impl Files {
             now: Cell::new(0),
             looked: Cell::new(0),
             large: Cell::new(0),
+            places: RefCell::default(),
             workbench: RefCell::default(),
         }))
     }
@@ -69,7 +72,7 @@ impl Files {
     /// the file.
     #[must_use]
     pub fn log(&self, path: &Path, maxbytes: u64, backups: u64) -> Log {
-        let key = key(path);
+        let key = self.key(path);
         let mut logs = self.0.logs.borrow_mut();
         let known = logs.get(&key).and_then(Weak::upgrade);
         let file = known.unwrap_or_else(|| {
@@ -84,6 +87,36 @@ impl Files {
         Log {
             file,
             all: Rc::clone(&self.0),
+        }
+    }
+
+    /// What two names of one log have in common, also before it is there.
+    fn key(&self, path: &Path) -> PathBuf {
+        let is_link = fs::symlink_metadata(path).is_ok_and(|it| it.is_symlink());
+        match (path.parent(), path.file_name()) {
+            (Some(directory), Some(name)) if !is_link => {
+                let here = directory.as_os_str().is_empty();
+                let directory = if here { Path::new(".") } else { directory };
+                let mut places = self.0.places.borrow_mut();
+                let place = match places.get(directory) {
+                    Some(place) => place.clone(),
+                    None => {
+                        let place = fs::canonicalize(directory).ok();
+                        places.insert(directory.into(), place.clone());
+                        place
+                    }
+                };
+                place.map_or_else(|| path.into(), |place| place.join(name))
+            }
+            (_, _) => key(path),
+        }
+    }
+
+    /// Looks again where directories really are: somebody may have put a link in one's place.
+    pub fn forget_places(&self) {
+        let mut places = self.0.places.borrow_mut();
+        if !places.is_empty() {
+            *places = HashMap::new();
         }
     }
 
@@ -173,14 +206,6 @@ impl Log {
         self.file.borrow_mut().clear()
     }
 
-    /// Goes on with whatever is at its path, after somebody may have put the file aside.
-    ///
-    /// # Errors
-    /// As open(2); it is tried again when something is written.
-    pub fn reopen(&self) -> io::Result<()> {
-        self.file.borrow_mut().reopen()
-    }
-
     /// Lines about it for the main log, since the last call.
     pub fn notices(&self) -> Vec<Notice> {
         self.file.borrow_mut().notices().collect()
@@ -236,7 +261,7 @@ impl Log {
     }
 }
 
-/// What two names of one log have in common, also before it is there.
+/// As [`Files::key`], for a link or a strange name.
 fn key(path: &Path) -> PathBuf {
     let mut path = path.to_path_buf();
     for _ in 0..MOST_LINKS {

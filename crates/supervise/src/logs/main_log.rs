@@ -55,6 +55,8 @@ struct State {
     early: Vec<(LogLevel, String)>,
     console: Option<Console>,
     silent: bool,
+    /// Lines are put together.
+    held: bool,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,9 @@ struct Console {
     private: bool,
     lines: Outlet,
 }
+
+/// So much is put together at most, bytes.
+const MOST_HELD: usize = 8 * 1024;
 
 /// Lines that are kept until the log is open.
 const MOST_EARLY: usize = 4096;
@@ -82,6 +87,7 @@ impl MainLog {
             early: Vec::new(),
             console: None,
             silent: false,
+            held: false,
         }))
     }
 
@@ -95,6 +101,20 @@ impl MainLog {
         state.open = true;
         for (level, text) in std::mem::take(&mut state.early) {
             state.tell(level, &text);
+        }
+    }
+
+    /// Puts lines together from now on, up to a few, to be written at once by [`MainLog::release`]. Whoever
+    /// is killed in between loses those.
+    pub fn hold(&self) {
+        self.0.borrow_mut().held = true;
+    }
+
+    /// Writes what was held, and each line as it comes from now on.
+    pub fn release(&self) {
+        let mut state = self.0.borrow_mut();
+        if std::mem::take(&mut state.held) {
+            state.flush();
         }
     }
 
@@ -157,19 +177,12 @@ impl MainLog {
         self.0.borrow().log.as_ref().map(Log::path)
     }
 
-    /// Goes on in a new file, after somebody has put the old one aside.
-    ///
-    /// # Errors
-    /// As open(2); it is tried again with the next line.
-    pub fn reopen(&self) -> io::Result<()> {
-        self.0.borrow().log.as_ref().map_or(Ok(()), Log::reopen)
-    }
-
     /// Removes the file and begins it anew. Its older parts stay.
     ///
     /// # Errors
     /// As unlink(2), open(2).
     pub fn clear(&self) -> io::Result<()> {
+        self.0.borrow_mut().flush();
         self.0.borrow().log.as_ref().map_or(Ok(()), Log::clear)
     }
 
@@ -210,7 +223,10 @@ impl State {
                 syslog.send(format!("{head}{line}").as_bytes());
             }
         }
-        self.flush();
+        let console = self.console.as_ref().map_or(0, |it| it.lines.len());
+        if !self.held || self.lines.len().max(console) >= MOST_HELD {
+            self.flush();
+        }
     }
 
     fn flush(&mut self) {
@@ -236,9 +252,23 @@ impl State {
     }
 }
 
-/// How much of it was written; rotates afterwards.
+impl Drop for State {
+    fn drop(&mut self) {
+        if self.held {
+            self.flush();
+        }
+    }
+}
+
+/// How much of it was written; rotates afterwards. No more lines at a time than come into one file.
 fn write(file: &mut LogFile, text: &[u8]) -> usize {
-    match file.append(text, text.len() as u64) {
+    let waiting = text.len() as u64;
+    let full = file.room().saturating_sub(1);
+    let full = usize::try_from(full).unwrap_or(usize::MAX);
+    let rest = text.get(full..).unwrap_or_default();
+    let end = rest.iter().position(|byte| *byte == b'\n');
+    let text = end.map_or(text, |end| &text[..=full + end]);
+    match file.append(text, waiting) {
         Ok(written) => {
             if written == text.len() {
                 file.settle();
@@ -423,9 +453,9 @@ mod tests {
         let path = directory.path().join("main.log");
         let place = directory.path().join("syslog");
         let socket = UnixDatagram::bind(&place).expect("a socket");
-        let main = MainLog::new(LogLevel::Info);
+        let (main, files) = (MainLog::new(LogLevel::Info), Files::default());
         main.open(MainLogSettings {
-            log: Some(Files::default().log(&path, 100, 2)),
+            log: Some(files.log(&path, 100, 2)),
             syslog: Some(Rc::new(Syslog::at(&place))),
             console: None,
             silent: false,
@@ -451,10 +481,16 @@ mod tests {
         );
         main.clear().expect("cleared");
         assert_eq!(read(path.clone()), 0);
+        main.log(LogLevel::Warn, "old");
         std::fs::rename(&path, directory.path().join("elsewhere")).expect("put aside");
-        main.reopen().expect("reopened");
+        main.hold();
+        main.log(LogLevel::Warn, "old");
+        main.retry();
+        assert!(files.reopen().is_empty());
         main.log(LogLevel::Warn, "new");
+        main.release();
         assert_eq!(read(path), 1);
+        assert_eq!(read(directory.path().join("elsewhere")), 2);
     }
 
     #[test]

@@ -27,4 +27,5 @@ pub use files::{Files, Log};
 pub use main_log::{MainLog, MainLogSettings};
 pub use notice::Notice;
 pub use rotation::part;
+pub(crate) use spool::spooled;
 pub use syslog::Syslog;

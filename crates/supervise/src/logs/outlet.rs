@@ -48,6 +48,11 @@ impl Outlet {
         }
     }
 
+    /// How much is kept, bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Whether all is out.
     pub(crate) fn is_empty(&self) -> bool {
         self.kept.is_empty()

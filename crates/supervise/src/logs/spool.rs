@@ -60,6 +60,8 @@ pub(crate) struct Spool {
     head: Head,
     /// Bytes that ever came into it since it was empty.
     came: u64,
+    /// What is dealt with stays in it until its owner tidies it up.
+    pub(crate) keeps: bool,
 }
 
 impl Spool {
@@ -83,13 +85,20 @@ impl Spool {
     /// # Errors
     /// As open(2), pread(2).
     pub(crate) fn left(path: &Path) -> io::Result<Option<Self>> {
+        Ok(Self::found(path)?.filter(|spool| !spool.is_idle()))
+    }
+
+    /// Opens it, if it is there.
+    ///
+    /// # Errors
+    /// As open(2), pread(2).
+    pub(crate) fn found(path: &Path) -> io::Result<Option<Self>> {
         let file = match File::options().read(true).write(true).open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let spool = Self::of(file)?;
-        Ok((!spool.is_idle()).then_some(spool))
+        Self::of(file).map(Some)
     }
 
     fn of(file: File) -> io::Result<Self> {
@@ -102,7 +111,12 @@ impl Spool {
             Head::default()
         };
         let came = size.saturating_sub(START);
-        let mut spool = Self { file, head, came };
+        let mut spool = Self {
+            file,
+            head,
+            came,
+            keeps: false,
+        };
         if size < START || head.done > came {
             spool.empty()?;
         }
@@ -129,6 +143,23 @@ impl Spool {
     /// Bytes in it that have not been dealt with.
     pub(crate) fn waiting(&self) -> u64 {
         self.came.saturating_sub(self.head.done)
+    }
+
+    /// Bytes that came into it since it was empty.
+    pub(crate) fn came(&self) -> u64 {
+        self.came
+    }
+
+    /// The bytes after the first `heard` that came into it since it was empty; it must have kept them.
+    ///
+    /// # Errors
+    /// As pread(2).
+    pub(crate) fn since(&self, heard: u64) -> io::Result<Vec<u8>> {
+        let length = self.came.saturating_sub(heard);
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        let from = START + self.came - length;
+        self.file.read_exact_at(&mut bytes, from)?;
+        Ok(bytes)
     }
 
     /// The state after the bytes that have been dealt with.
@@ -188,7 +219,7 @@ impl Spool {
         self.head.done += intent.used;
         self.head.state = intent.state;
         self.save()?;
-        if self.head.done < USED {
+        if self.head.done < USED || self.keeps {
             return Ok(());
         }
         if self.waiting() == 0 {
@@ -220,6 +251,11 @@ impl Spool {
         }
         Ok(())
     }
+}
+
+/// How many bytes have come into the spool at this path, as who opens it will find.
+pub(crate) fn spooled(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |it| it.len().saturating_sub(START))
 }
 
 fn encode(head: &Head) -> [u8; WORDS * 8] {

@@ -79,6 +79,13 @@ impl Syslog {
         state.waiting.is_empty()
     }
 
+    /// Whether it is there, and only does not keep up: then it is worth waiting for.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let state = self.state.borrow();
+        !state.waiting.is_empty() && state.socket.is_some()
+    }
+
     /// Lines about it for the main log, since the last call.
     pub fn notices(&self) -> Vec<Notice> {
         std::mem::take(&mut self.state.borrow_mut().notices)
@@ -172,6 +179,7 @@ mod tests {
         let notices = syslog.notices();
         assert_eq!(notices.len(), 1);
         assert!(notices[0].text.contains("cannot be reached"), "{notices:?}");
+        assert!(!syslog.is_busy(), "nobody is woken for who is not there");
         let socket = UnixDatagram::bind(&path).expect("a socket");
         assert!(syslog.flush());
         syslog.send(b"web hello");
@@ -206,7 +214,7 @@ mod tests {
         for _ in 0..1000 {
             syslog.send(&line);
         }
-        assert!(!syslog.flush());
+        assert!(!syslog.flush() && syslog.is_busy());
         socket.set_nonblocking(true).expect("set");
         let mut got = 0;
         let mut bytes = [0; 5000];

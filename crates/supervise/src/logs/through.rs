@@ -64,10 +64,9 @@ impl Channel {
             return None;
         }
         match self.find_left() {
-            Ok(()) => {
+            Ok(unheard) => {
                 self.passage.looked = true;
-                // What the killed one has heard has died with it.
-                self.hand_raw(&self.passage.raw, hand);
+                self.hand_raw(&unheard, hand);
                 (!self.is_at_rest()).then(|| self.pass(0, false, hand))
             }
             Err(error) => {
@@ -76,9 +75,20 @@ impl Channel {
         }
     }
 
-    fn find_left(&mut self) -> io::Result<()> {
-        let Some(spool) = Spool::left(&self.settings.spool)? else {
-            return Ok(());
+    /// Finds what a killed daemon has left; gives what a listener has said that was not understood then.
+    fn find_left(&mut self) -> io::Result<Vec<u8>> {
+        let heard = self.settings.listener;
+        let left = match heard {
+            Some(_) => Spool::found(&self.settings.spool)?,
+            None => Spool::left(&self.settings.spool)?,
+        };
+        let Some(mut spool) = left else {
+            return Ok(Vec::new());
+        };
+        spool.keeps = heard.is_some();
+        let unheard = match heard {
+            Some(heard) => spool.since(heard)?,
+            None => Vec::new(),
         };
         let mut raw = Vec::new();
         spool.read(spool.waiting(), &mut raw)?;
@@ -93,7 +103,26 @@ impl Channel {
         }
         self.passage.raw = raw;
         self.passage.spool = Some(spool);
-        Ok(())
+        Ok(unheard)
+    }
+
+    /// So many bytes are in the spool, those that are dealt with among them.
+    #[must_use]
+    pub fn spooled(&self) -> u64 {
+        self.passage.spool.as_ref().map_or(0, Spool::came)
+    }
+
+    /// All that was handed as [`Yield::Raw`] is understood: nothing that follows depends on it. The spool
+    /// begins anew, unless its bytes are still needed for the log.
+    pub fn understood(&mut self, hand: &mut dyn FnMut(Yield<'_>)) {
+        if !self.is_at_rest() {
+            return;
+        }
+        if let Some(spool) = &mut self.passage.spool
+            && let Err(error) = spool.tidy()
+        {
+            self.stumbled("cannot be put into its spool", &error, hand);
+        }
     }
 
     /// One step through the spool: takes up to `limit` bytes out of the pipe, and writes what is to
@@ -143,7 +172,9 @@ impl Channel {
                         return Ok(Filled::None(Step::Empty));
                     }
                 }
-                none.insert(Spool::open(&self.settings.spool)?)
+                let mut spool = Spool::open(&self.settings.spool)?;
+                spool.keeps = self.settings.listener.is_some();
+                none.insert(spool)
             }
         };
         // What came in before something failed is in the spool, but not in memory.
@@ -247,6 +278,10 @@ impl Channel {
             return;
         }
         self.passage.raw = Vec::new();
+        // Who listens to it says when.
+        if self.settings.listener.is_some() {
+            return;
+        }
         if let Some(mut spool) = self.passage.spool.take()
             && let Err(error) = spool.tidy()
         {
@@ -342,7 +377,7 @@ mod tests {
             strip_ansi: true,
             capture_maxbytes: 10,
             observed: false,
-            listener: false,
+            listener: None,
             spool: directory.join("spool"),
         };
         let fifo = fifo.try_clone_to_owned().expect("a descriptor");
@@ -406,6 +441,49 @@ mod tests {
             story(Killed::Written(written), "");
         }
         story(Killed::Written(LOGGED.len()), "of somebody else\n");
+    }
+
+    #[test]
+    fn a_listener_is_heard_again_from_where_it_was_understood() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (reader, writer) = pipe::pipe().expect("a pipe");
+        pipe::set_nonblocking(&reader).expect("set");
+        let say = |text: &[u8]| rustix::io::write(&writer, text).expect("written");
+        let listener = |heard| {
+            let mut channel = channel(directory.path(), reader.as_fd());
+            channel.settings.listener = Some(heard);
+            channel.settings.capture_maxbytes = 0;
+            channel.sieve.capture = 0;
+            channel
+        };
+        let hear = |channel: &mut Channel| {
+            let mut heard = Vec::new();
+            channel.turn(CHUNK, &mut |item| {
+                if let Yield::Raw(bytes) = item {
+                    heard.extend_from_slice(bytes);
+                }
+            });
+            String::from_utf8(heard).expect("text")
+        };
+        let mut first = listener(0);
+        say(b"READY\nRES");
+        assert_eq!(hear(&mut first), "READY\nRES");
+        drop(first);
+        let mut second = listener(6);
+        say(b"ULT 2\nOK");
+        assert_eq!(hear(&mut second), "RESULT 2\nOK");
+        assert_eq!(second.spooled(), 17);
+        // Nothing is new, and nothing was understood meanwhile.
+        drop(second);
+        let mut third = listener(15);
+        assert_eq!(hear(&mut third), "OK");
+        third.understood(&mut |_| {});
+        assert_eq!(third.spooled(), 0);
+        say(b"READY\n");
+        assert_eq!(hear(&mut third), "READY\n");
+        assert_eq!(third.spooled(), 6);
+        let log = std::fs::read_to_string(directory.path().join("log")).expect("a log");
+        assert_eq!(log, "READY\nRESULT 2\nOKREADY\n");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod world;
 use std::process::ExitCode;
 
 use ward_supervise::keeper::{self, Custody};
+use ward_testkit::cases::{self, Case};
 
 type Result<T = ()> = anyhow::Result<T>;
 
@@ -27,9 +28,7 @@ pub(crate) const TASK: &str = "WARD_TEST_KEEPER_TASK";
 /// Where everything of a test is.
 pub(crate) const PLACE: &str = "WARD_TEST_KEEPER_PLACE";
 
-type Case = fn() -> Result;
-
-const CASES: &[(&str, Case)] = &[
+const CASES: &[Case] = &[
     ("a_program_lives_and_ends", lives::lives_and_ends),
     ("a_program_has_only_what_is_its_own", lives::only_its_own),
     ("a_program_closes_its_streams", lives::closes_its_streams),
@@ -73,42 +72,9 @@ fn main() -> ExitCode {
         };
     }
     match task.as_str() {
-        "" => run(),
+        "" => cases::run(CASES.iter().copied()),
         "program" => program::main(),
         "background" => world::keep(true),
         _ => world::keep(false),
     }
-}
-
-fn run() -> ExitCode {
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let list = wanted.iter().any(|word| word == "--list");
-    let wanted: Vec<&String> = wanted
-        .iter()
-        .filter(|word| !word.starts_with('-'))
-        .collect();
-    let mut failed = Vec::new();
-    for (name, case) in CASES {
-        if !wanted.is_empty() && !wanted.iter().any(|word| name.contains(word.as_str())) {
-            continue;
-        }
-        if list {
-            println!("{name}: test");
-            continue;
-        }
-        let result =
-            std::panic::catch_unwind(case).unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked")));
-        match result {
-            Ok(()) => println!("test {name} ... ok"),
-            Err(error) => {
-                println!("test {name} ... FAILED: {error:#}");
-                failed.push(*name);
-            }
-        }
-    }
-    if failed.is_empty() {
-        return ExitCode::SUCCESS;
-    }
-    println!("failed: {}", failed.join(", "));
-    ExitCode::from(101)
 }

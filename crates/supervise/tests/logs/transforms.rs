@@ -130,7 +130,7 @@ fn a_listener_is_heard_as_it_speaks() {
     let world = World::new();
     let (mut channel, mut writer) =
         world.channel_with("web", Some(world.log("log", 0, 0)), |settings| {
-            settings.listener = true;
+            settings.listener = Some(0);
             settings.strip_ansi = true;
         });
     let mut heard = Heard::default();

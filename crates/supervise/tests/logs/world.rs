@@ -89,7 +89,7 @@ pub(crate) fn settings(log: Option<Log>, spool: PathBuf) -> ChannelSettings {
         strip_ansi: false,
         capture_maxbytes: 0,
         observed: false,
-        listener: false,
+        listener: None,
         spool,
     }
 }

@@ -2,10 +2,12 @@
 //! end, and whoever started us learns of its own.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::DupFlags;
 use rustix::process::Pid;
 
 #[cfg(target_arch = "x86_64")]
@@ -36,6 +38,77 @@ pub struct Beside {
     pub pidfd: Option<OwnedFd>,
 }
 
+/// Three numbers for the standard streams of what is being started, lower than those of most other
+/// descriptors of this process.
+///
+/// A child gets a copy of all descriptors of its parent, and closes them: for a parent that has thousands
+/// that is what takes longest of a start. A child that finds its streams below a certain number can share
+/// its parent's until it takes a copy of those alone (close_range(2), CLOSE_RANGE_UNSHARE). To be made
+/// early, while low numbers are to be had.
+#[derive(Debug)]
+pub struct Landing {
+    streams: [OwnedFd; 3],
+    nothing: OwnedFd,
+    /// Whether the kernel lets a child share them at first.
+    shares: bool,
+    /// One after the other begins on it.
+    stack: Stack,
+}
+
+/// As much room as a child takes; nothing is ever in it.
+type Stack = Vec<u128>;
+
+/// Where the streams of one start are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Landed {
+    pub(super) streams: [RawFd; 3],
+    /// The number above all of them, if the child begins with the descriptors of its parent.
+    pub(super) shared_to: Option<RawFd>,
+}
+
+impl Landing {
+    /// Takes the lowest numbers that are free.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn new() -> io::Result<Self> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let nothing = rustix::fs::open("/dev/null", flags, Mode::empty())?;
+        let place = || rustix::io::fcntl_dupfd_cloexec(&nothing, super::PARKING);
+        Ok(Self {
+            streams: [place()?, place()?, place()?],
+            nothing,
+            shares: can_share(),
+            stack: Vec::with_capacity(STACK),
+        })
+    }
+
+    fn put(&mut self, streams: [BorrowedFd<'_>; 3]) -> io::Result<Landed> {
+        for (place, stream) in self.streams.iter_mut().zip(streams) {
+            rustix::io::dup3(stream, place, DupFlags::CLOEXEC)?;
+        }
+        let streams = self.streams.each_ref().map(AsRawFd::as_raw_fd);
+        let highest = streams.into_iter().max().unwrap_or(0);
+        Ok(Landed {
+            streams,
+            shared_to: self.shares.then_some(highest + 1),
+        })
+    }
+
+    /// Lets go of them: who reads what the child writes waits for the end of that.
+    fn clear(&mut self) {
+        for place in &mut self.streams {
+            let _ = rustix::io::dup3(&self.nothing, place, DupFlags::CLOEXEC);
+        }
+    }
+}
+
+/// Whether there is a close_range(2): since Linux 5.9, unless a container's filter does not know it.
+fn can_share() -> bool {
+    // SAFETY: closes what has the highest number, which no descriptor has.
+    unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) == 0 }
+}
+
 /// Why a command was not started beside us.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
@@ -53,13 +126,34 @@ impl Launch {
     /// The calling thread stands still until then. The kernel writes its id into the lower half of
     /// `told` before it runs, and leaves the upper half alone.
     ///
+    /// The child begins with the descriptors of this process itself in place of a copy, where that is
+    /// possible, and has only its three streams in the end: it is given no others, whatever was said of
+    /// them.
+    ///
     /// # Errors
     /// [`NotBeside`] names the step. A child that came so far ends by itself, and is not waited for.
-    pub fn start_beside(&self, told: &AtomicU64) -> Result<Beside, NotBeside> {
+    pub fn start_beside(
+        &mut self,
+        told: &AtomicU64,
+        landing: &mut Landing,
+        streams: [BorrowedFd<'_>; 3],
+    ) -> Result<Beside, NotBeside> {
+        let landed = landing.put(streams).map_err(|error| NotBeside {
+            error: SpawnError::Clone(error),
+            pid: None,
+        })?;
+        self.landed = Some(landed);
+        let started = self.start_landed(told, &mut landing.stack);
+        landing.clear();
+        self.landed = None;
+        started
+    }
+
+    fn start_landed(&self, told: &AtomicU64, stack: &mut Stack) -> Result<Beside, NotBeside> {
         self.stage.store(Stage::Begin as u32, Ordering::Release);
         self.errno.store(0, Ordering::Release);
         let blocked = crate::signals::block_everything();
-        let cloned = self.clone_beside(told);
+        let cloned = self.clone_beside(told, stack);
         blocked.restore();
         let (pid, pidfd) = cloned.map_err(|error| NotBeside {
             error: match &self.cgroup_directory {
@@ -90,9 +184,18 @@ impl Launch {
         })
     }
 
-    fn clone_beside(&self, told: &AtomicU64) -> io::Result<(Pid, Option<OwnedFd>)> {
-        // As in `clone_child`.
-        let mut stack: Vec<u128> = Vec::with_capacity(STACK);
+    fn flags(&self) -> libc::c_int {
+        match self.landed.and_then(|landed| landed.shared_to) {
+            Some(_) => FLAGS | libc::CLONE_FILES,
+            None => FLAGS,
+        }
+    }
+
+    fn clone_beside(
+        &self,
+        told: &AtomicU64,
+        stack: &mut Stack,
+    ) -> io::Result<(Pid, Option<OwnedFd>)> {
         let stack = &mut stack.spare_capacity_mut()[..STACK];
         let me = ptr::from_ref(self).cast_mut().cast::<libc::c_void>();
         let told = lower_half(told);
@@ -105,7 +208,7 @@ impl Launch {
             // SAFETY: all zeroes are a valid `clone_args`.
             let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
             // The signal at its end is inherited with the parent (clone3(2): it must be 0 here).
-            args.flags = (FLAGS | libc::CLONE_PIDFD) as u64;
+            args.flags = (self.flags() | libc::CLONE_PIDFD) as u64;
             args.parent_tid = told as u64;
             args.child_tid = told as u64;
             args.pidfd = (&raw mut pidfd) as u64;
@@ -115,7 +218,7 @@ impl Launch {
                 args.flags |= CLONE_INTO_CGROUP;
                 args.cgroup = directory.as_raw_fd() as u64;
             }
-            // SAFETY: a fresh stack of whole u128; `child_main` never returns; CLONE_VFORK keeps
+            // SAFETY: a stack of whole u128 that nobody else uses; `child_main` never returns; CLONE_VFORK keeps
             // this thread, and with it the stack and `self`, here until the child has exec'd or
             // ended. Signals are blocked, so no handler runs in the shared memory.
             match unsafe { birth::run(&args, child_main, me) } {
@@ -137,7 +240,7 @@ impl Launch {
         let top = stack.as_mut_ptr_range().end.cast::<libc::c_void>();
         let no_tls: *mut libc::c_void = ptr::null_mut();
         // SAFETY: as above; the pointers are of a number that outlives the child's use of it.
-        let pid = unsafe { libc::clone(child_main, top, FLAGS, me, told, no_tls, told) };
+        let pid = unsafe { libc::clone(child_main, top, self.flags(), me, told, no_tls, told) };
         if pid < 0 {
             return Err(io::Error::last_os_error());
         }

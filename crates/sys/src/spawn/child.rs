@@ -65,7 +65,8 @@ fn become_command(launch: &Launch) -> Step {
     if let Group::NewForeground(stream) = launch.group {
         at(Stage::Foreground);
         let me = call(libc::SYS_getpid, [0; 4])? as libc::pid_t;
-        let terminal = launch.stdio[stream.min(2)].as_raw_fd() as usize;
+        let stdio = launch.stdio.as_ref().ok_or(libc::EBADF)?;
+        let terminal = stdio[stream.min(2)].as_raw_fd() as usize;
         // SIGTTOU is blocked here, so that a background group may do this.
         call(
             libc::SYS_ioctl,
@@ -79,7 +80,7 @@ fn become_command(launch: &Launch) -> Step {
     }
 
     at(Stage::Signals);
-    reset_dispositions()?;
+    reset_dispositions(crate::signals::may_be_ignored())?;
     ignore(&launch.ignored)?;
 
     if !launch.limits.is_empty() {
@@ -129,8 +130,18 @@ fn become_command(launch: &Launch) -> Step {
     }
 
     at(Stage::Descriptors);
-    for (place, fd) in launch.stdio.iter().enumerate() {
-        call(libc::SYS_dup3, [fd.as_raw_fd() as usize, place, 0, 0])?;
+    let streams = match (&launch.landed, &launch.stdio) {
+        (Some(landed), _) => {
+            if let Some(end) = landed.shared_to {
+                take_own_descriptors(end)?;
+            }
+            landed.streams
+        }
+        (None, Some(parked)) => parked.each_ref().map(AsRawFd::as_raw_fd),
+        (None, None) => return Err(libc::EBADF),
+    };
+    for (place, fd) in streams.into_iter().enumerate() {
+        call(libc::SYS_dup3, [fd as usize, place, 0, 0])?;
     }
     for file in &launch.tell_pid {
         tell_pid(file.as_raw_fd())?;
@@ -173,14 +184,28 @@ fn tell_pid(file: RawFd) -> Step {
     call(libc::SYS_write, [fd, line, text.len() - start, 0]).map(drop)
 }
 
-/// Gives every signal its default disposition, so that no `nohup`, `&` or runtime above us
-/// leaves the command deaf. Handlers would fall at exec anyway; ignored signals would not.
-fn reset_dispositions() -> Step {
+/// Parts with the parent's table of descriptors, and takes only those below `end` along.
+fn take_own_descriptors(end: RawFd) -> Step {
+    call(
+        libc::SYS_close_range,
+        [
+            end as usize,
+            u32::MAX as usize,
+            libc::CLOSE_RANGE_UNSHARE as usize,
+            0,
+        ],
+    )
+    .map(drop)
+}
+
+/// Gives these signals (a bit each) their default disposition, so that no `nohup`, `&` or runtime above
+/// us leaves the command deaf. Handlers fall at exec anyway; ignored signals would not.
+fn reset_dispositions(deaf_to: u64) -> Step {
     // struct kernel_sigaction of every architecture begins with the handler; zeroes are
     // SIG_DFL, no flags, no restorer and an empty mask.
     let default = [0usize; 8];
     for signal in 1..=64 {
-        if signal == libc::SIGKILL || signal == libc::SIGSTOP {
+        if deaf_to & crate::signals::bit(signal) == 0 {
             continue;
         }
         call(

@@ -1,26 +1,26 @@
 //! Who can be tried: the original, installed into an environment of its own, and ours.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
-use rustix::fs::{FlockOperation, flock};
 
 use crate::programs::{in_path, skipped};
+use crate::pypi::Environment;
 
-/// The version that ours is held against.
-pub const VERSION: &str = "4.3.0";
-
-/// Names an environment of Python in which [`PACKAGES`] are installed.
-pub const VENV_VARIABLE: &str = "WARD_TEST_SUPERVISOR_VENV";
-
-/// The original and what people run beside it.
-pub const PACKAGES: [&str; 3] = [
-    "supervisor==4.3.0",
-    "superlance==2.0.0",
-    "supervisord-dependent-startup==1.4.0",
-];
+/// The version that ours is held against, and what people run beside it.
+pub const ORIGINAL: Environment = Environment {
+    name: "supervisor-suite-4.3.0",
+    variable: "WARD_TEST_SUPERVISOR_VENV",
+    packages: &[
+        "supervisor==4.3.0",
+        "superlance==2.0.0",
+        "supervisord-dependent-startup==1.4.0",
+    ],
+    check: "import supervisor.options as o, superlance, supervisord_dependent_startup; \
+            assert o.VERSION == '4.3.0'",
+};
 
 /// Whose daemon, or whose client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Kit {
     /// # Errors
     /// When nothing can be written there.
     pub fn find(ward: &Path, place: &Path) -> anyhow::Result<Self> {
-        let original = original(place)?;
+        let original = ORIGINAL.programs(place)?;
         let python = original
             .as_ref()
             .map(|programs| programs.join("python"))
@@ -103,65 +103,6 @@ impl Kit {
     pub fn python(&self) -> anyhow::Result<&Path> {
         self.python.as_deref().context("there is no python3")
     }
-}
-
-/// Where the original's programs are.
-fn original(place: &Path) -> anyhow::Result<Option<PathBuf>> {
-    if let Some(given) = std::env::var_os(VENV_VARIABLE) {
-        let programs = PathBuf::from(given).join("bin");
-        if works(&programs) {
-            return Ok(Some(programs));
-        }
-        skipped("Supervisor", &format!("{VENV_VARIABLE} does not have it"));
-        return Ok(None);
-    }
-    fs::create_dir_all(place)?;
-    // Several test programs may want it at the same time.
-    let lock = File::create(place.join("supervisor-venv.lock"))?;
-    flock(&lock, FlockOperation::LockExclusive)?;
-    let venv = place.join(format!("supervisor-suite-{VERSION}"));
-    let programs = venv.join("bin");
-    if works(&programs) {
-        return Ok(Some(programs));
-    }
-    let Some(base) = in_path("python3") else {
-        skipped("Supervisor", "needs python3");
-        return Ok(None);
-    };
-    let _ = fs::remove_dir_all(&venv);
-    let made = Command::new(base).args(["-m", "venv"]).arg(&venv).output();
-    let installed = Command::new(programs.join("python"))
-        .args(["-m", "pip", "install", "--quiet"])
-        .args(["--disable-pip-version-check", "--timeout", "20"])
-        .args(["--retries", "1"])
-        .args(PACKAGES)
-        .output();
-    if works(&programs) {
-        return Ok(Some(programs));
-    }
-    let last = |output: std::io::Result<std::process::Output>| match output {
-        Ok(output) => String::from_utf8_lossy(&output.stderr)
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .to_owned(),
-        Err(error) => error.to_string(),
-    };
-    let why = format!("not installed: {} {}", last(made), last(installed));
-    skipped("Supervisor", &why);
-    Ok(None)
-}
-
-fn works(programs: &Path) -> bool {
-    let check = format!(
-        "import supervisor.options as o, superlance, \
-         supervisord_dependent_startup; assert o.VERSION == '{VERSION}'"
-    );
-    Command::new(programs.join("python"))
-        .args(["-c", &check])
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
 }
 
 /// The names by which people call the original's programs.

@@ -1,4 +1,4 @@
-//! A client of the build server, by hand: nothing of ours uses the product.
+//! A client of a build server, by hand: nothing of ours uses the product.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -27,6 +27,15 @@ impl Answer {
     pub(super) fn is_page(&self) -> bool {
         self.head.split(' ').nth(1) == Some("200") && self.body.starts_with(b"<!")
     }
+
+    /// A field of its head, by its name in small letters.
+    pub(super) fn field(&self, name: &str) -> Option<String> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name)
+                .then(|| value.trim().to_owned())
+        })
+    }
 }
 
 impl Client {
@@ -36,16 +45,30 @@ impl Client {
         }
     }
 
-    /// One request on a connection of its own.
-    pub(super) fn ask(&self, method: &str, path: &str) -> Result<Answer> {
+    /// One request on a connection of its own, which is told of no more.
+    fn send(&self, method: &str, path: &str, body: &str) -> Result<UnixStream> {
         let mut stream = UnixStream::connect(&self.socket).context("connecting")?;
         stream.set_read_timeout(Some(PATIENCE))?;
+        let kind = match body {
+            "" => "",
+            _ => "Content-Type: application/json\r\n",
+        };
         let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            "{method} {path} HTTP/1.0\r\nHost: localhost\r\n{kind}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
         );
         stream.write_all(request.as_bytes()).context("asking")?;
+        Ok(stream)
+    }
+
+    /// The whole answer to a request without a body.
+    pub(super) fn ask(&self, method: &str, path: &str) -> Result<Answer> {
+        self.tell(method, path, "")
+    }
+
+    fn tell(&self, method: &str, path: &str, body: &str) -> Result<Answer> {
         let mut text = Vec::new();
-        stream
+        self.send(method, path, body)?
             .read_to_end(&mut text)
             .context("reading the answer")?;
         let end = text
@@ -68,8 +91,19 @@ impl Client {
         serde_json::from_slice(&self.ask("GET", path)?.body).with_context(|| path.to_owned())
     }
 
-    /// Asks for a build.
+    /// Posts JSON, and is answered with some.
+    pub(super) fn post_json(&self, path: &str, body: &Value) -> Result<Value> {
+        let answer = self.tell("POST", path, &body.to_string())?;
+        serde_json::from_slice(&answer.body).with_context(|| path.to_owned())
+    }
+
+    /// Asks for something that has no answer to speak of.
     pub(super) fn start(&self, path: &str) -> Result<()> {
         self.ask("POST", path).map(drop)
+    }
+
+    /// An answer that comes piece by piece.
+    pub(super) fn stream(&self, path: &str) -> Result<UnixStream> {
+        self.send("GET", path, "")
     }
 }

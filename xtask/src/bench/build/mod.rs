@@ -1,7 +1,12 @@
-//! `cargo xtask bench build`: the build server, from a request to a recorded result.
+//! `cargo xtask bench build`: the build server, from a request to a recorded result, beside others.
 
+mod buildbot;
 mod client;
-mod figures;
+mod follow;
+mod gathered;
+mod measure;
+mod past;
 mod scene;
+mod ward;
 
-pub(super) use figures::measure;
+pub(super) use measure::measure;

@@ -16,7 +16,7 @@ use super::super::peers::Peer;
 use super::super::results::{Bound, Contended, Goal};
 use super::super::setup::{Setup, silent, wait_within};
 use super::super::statistics::{Rounds, Summary, median, ratio_between};
-use super::rivals::{FLOCK, LCKDO, SEM, WARD, on_this_host};
+use super::rivals::{FLOCK, LCKDO, SEM, WARD, WARD_EXEC, on_this_host};
 
 const COMMANDS: [usize; 3] = [2, 8, 64];
 /// It asks again and again instead of waiting; more of them would take longer than all the others
@@ -92,14 +92,18 @@ pub(in super::super) fn commands(setup: &mut Setup) -> Result<Found> {
     }
     let span = if setup.quick { QUICK_SPAN } else { SPAN };
     take_turns(setup, "commands that want one lock", span, &mut all)?;
-    let goals = COMMANDS.map(|contenders| Goal {
-        what: format!("turns with {contenders} contenders: ward lock, of flock"),
-        value: ratio_between(&sampled(&all, contenders), WARD, FLOCK),
-        bound: Bound::AtLeast(1.1),
+    let goals = COMMANDS.into_iter().flat_map(|contenders| {
+        let sampled = sampled(&all, contenders);
+        [WARD, WARD_EXEC].map(|name| Goal {
+            what: format!("turns with {contenders} contenders: {name}, of flock"),
+            value: ratio_between(&sampled, name, FLOCK),
+            bound: Bound::AtLeast(1.1),
+        })
     });
+    let goals = goals.collect();
     Ok(Found {
         rows: rows(&all, FLOCK),
-        goals: goals.into(),
+        goals,
         missing,
     })
 }

@@ -99,7 +99,10 @@ fn waiting(peer: &Peer) -> Result<Vec<Holding>> {
         };
         Ok((looks == LOOKS).then_some(()))
     })
-    .and_then(|()| Ok(vec![memory::holding(pid, "front")?]));
+    .and_then(|()| {
+        processes::settled(&[pid]).context("reading memory")?;
+        Ok(vec![memory::holding(pid, "front")?])
+    });
     memory::stop(&mut child)?;
     held
 }

@@ -11,6 +11,8 @@ use super::super::setup::{Setup, silent};
 
 pub(super) const WARD: &str = "ward lock x --";
 pub(super) const WARD_GUARDIAN: &str = "ward lock --containment guardian x --";
+/// With no wrapper: what runs has the lock, as with setlock.
+pub(super) const WARD_EXEC: &str = "ward lock --exec x --";
 pub(super) const WARD_FLOM: &str = "ward flom -r x --";
 pub(super) const WARD_ETCD: &str = "ward lock --etcd ENDPOINT x --";
 pub(super) const FLOCK: &str = "flock FILE";
@@ -30,6 +32,7 @@ pub(super) fn on_this_host(setup: &Setup) -> Result<Peers> {
             WARD_GUARDIAN,
             &["lock", "--containment", "guardian", "x", "--"],
         ),
+        ward(WARD_EXEC, &["lock", "--exec", "x", "--"]),
     ]);
     if ward_says(setup, &["flom", "--version"])?.is_some() {
         let words = ["flom", "-r", "x", "--"];

@@ -25,7 +25,7 @@ const LARGE: u32 = 5_000;
 const LARGE_ROUNDS: u32 = 3;
 
 /// Until whatever starting left to do is done.
-const SETTLING: Duration = Duration::from_secs(2);
+const SETTLING: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(10);
 const QUICK_IDLE: Duration = Duration::from_secs(4);
 
@@ -152,15 +152,10 @@ fn look(
     thread::sleep(SETTLING);
     let pids = session.supervisors()?;
     if wanted.has(Part::Memory) {
-        let (mut resident, mut proportional) = (0, 0);
-        for pid in &pids {
-            let memory = processes::memory(*pid).context("reading memory")?;
-            resident += memory.resident;
-            proportional += memory.proportional;
-        }
+        let memory = processes::settled(&pids).context("reading memory")?;
         let megabytes = |kib: u64| vec![kib as f64 * 1024.0 / 1e6];
-        found.push((Quantity::Resident, megabytes(resident)));
-        found.push((Quantity::Proportional, megabytes(proportional)));
+        found.push((Quantity::Resident, megabytes(memory.resident)));
+        found.push((Quantity::Proportional, megabytes(memory.proportional)));
         found.push((Quantity::Processes, vec![pids.len() as f64]));
     }
     if wanted.has(Part::Idle) {

@@ -30,6 +30,8 @@ pub(super) struct Job {
     pub(super) in_queue: bool,
     pub(super) last_build: Option<Build>,
     pub(super) last_completed_build: Option<Build>,
+    /// Under the one name at most 100 are given, as Jenkins does it.
+    #[serde(alias = "allBuilds")]
     pub(super) builds: Vec<Build>,
     pub(super) property: Vec<Property>,
     /// Of a folder.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use ward_model::exit_code;
 use ward_serve::client::{Body, Framing, Head, NotHttp, head};
+use ward_serve::secure::{SecureError, Trust};
 
 use crate::failure::Failure;
 
@@ -22,6 +23,7 @@ const READ: usize = 64 << 10;
 /// How long a server may say nothing. It answers at once, or is not there any more.
 const PATIENCE: Duration = Duration::from_secs(60);
 const DEFAULT_PORT: u16 = 80;
+const DEFAULT_SECURE_PORT: u16 = 443;
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub(super) enum Endpoint {
     Unix(PathBuf),
     /// A host, without the brackets of IPv6, and a port.
     Tcp(String, u16),
+    /// The same, by TLS.
+    Tls(String, u16),
 }
 
 /// A server, and who we are to it.
@@ -40,6 +44,8 @@ pub(super) struct Server {
     pub(super) prefix: String,
     /// `USER:TOKEN`.
     pub(super) credentials: Option<String>,
+    /// Whose certificates are trusted; there where the server is asked by TLS.
+    pub(super) trust: Option<Trust>,
 }
 
 /// An answer as a whole.
@@ -56,6 +62,8 @@ enum Trouble {
     Resolve(#[source] io::Error),
     #[error("nobody listens there")]
     Connect(#[source] io::Error),
+    #[error(transparent)]
+    Secure(#[from] SecureError),
     #[error("the connection broke")]
     Broken(#[source] io::Error),
     #[error("the answer is cut short")]
@@ -99,12 +107,13 @@ pub(super) fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> 
 }
 
 impl Endpoint {
-    /// Reads `http://HOST[:PORT][/PREFIX]` or `unix://PATH`; gives the prefix too, without a slash at its end.
+    /// Reads `http://HOST[:PORT][/PREFIX]`, the same with `https://`, or `unix://PATH`; gives the prefix too,
+    /// without a slash at its end.
     pub(super) fn of(url: &str) -> Result<(Self, String), Failure> {
         let refuse = |why: &str| {
             Failure::usage(
                 format!("`{url}` is no address of a build server: {why}"),
-                "write http://HOST:PORT/, or unix:///PATH",
+                "write http://HOST:PORT/, https://HOST/, or unix:///PATH",
             )
         };
         if let Some(path) = url.strip_prefix("unix://") {
@@ -113,15 +122,15 @@ impl Endpoint {
             }
             return Ok((Self::Unix(path.into()), String::new()));
         }
-        if url.starts_with("https://") {
-            return Err(Failure::usage(
-                format!("`{url}`: this command speaks no TLS"),
-                "ask it behind its proxy, by http:// on its own host, or through `ssh -L`",
-            ));
-        }
-        let rest = url
-            .strip_prefix("http://")
-            .ok_or_else(|| refuse("it begins with neither http:// nor unix://"))?;
+        let (rest, is_secure) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+            (Some(rest), _) => (rest, false),
+            (None, Some(rest)) => (rest, true),
+            (None, None) => {
+                return Err(refuse(
+                    "it begins with none of http://, https:// and unix://",
+                ));
+            }
+        };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         if authority.contains('@') {
             return Err(refuse("who you are is said by $WARD_BUILD_TOKEN"));
@@ -140,6 +149,7 @@ impl Endpoint {
         };
         let port = match port.filter(|port| !port.is_empty()) {
             Some(port) => port.parse().map_err(|_| refuse("its port is no number"))?,
+            None if is_secure => DEFAULT_SECURE_PORT,
             None => DEFAULT_PORT,
         };
         if host.is_empty() {
@@ -155,19 +165,27 @@ impl Endpoint {
         {
             return Err(refuse("there is a blank in it"));
         }
-        Ok((Self::Tcp(host.to_owned(), port), prefix))
+        let host = host.to_owned();
+        let endpoint = if is_secure {
+            Self::Tls(host, port)
+        } else {
+            Self::Tcp(host, port)
+        };
+        Ok((endpoint, prefix))
     }
 
     /// For the header `Host`.
     fn host(&self) -> String {
         match self {
             Self::Unix(_) => "localhost".to_owned(),
-            Self::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
-            Self::Tcp(host, port) => format!("{host}:{port}"),
+            Self::Tcp(host, port) | Self::Tls(host, port) if host.contains(':') => {
+                format!("[{host}]:{port}")
+            }
+            Self::Tcp(host, port) | Self::Tls(host, port) => format!("{host}:{port}"),
         }
     }
 
-    fn connect(&self) -> Result<Box<dyn Stream>, Trouble> {
+    fn connect(&self, trust: Option<&Trust>) -> Result<Box<dyn Stream>, Trouble> {
         match self {
             Self::Unix(path) => {
                 let stream = UnixStream::connect(path).map_err(Trouble::Connect)?;
@@ -176,14 +194,14 @@ impl Endpoint {
                     .map_err(Trouble::Broken)?;
                 Ok(Box::new(stream))
             }
-            Self::Tcp(host, port) => {
-                let addresses = (host.as_str(), *port).to_socket_addrs();
-                let addresses: Vec<_> = addresses.map_err(Trouble::Resolve)?.collect();
-                let stream = TcpStream::connect(addresses.as_slice()).map_err(Trouble::Connect)?;
-                stream
-                    .set_read_timeout(Some(PATIENCE))
-                    .map_err(Trouble::Broken)?;
-                Ok(Box::new(stream))
+            Self::Tcp(host, port) => Ok(Box::new(tcp(host, *port)?)),
+            Self::Tls(host, port) => {
+                // Who names a server by TLS has said whom to trust.
+                let trust = match trust {
+                    Some(trust) => trust.clone(),
+                    None => Trust::new(None)?,
+                };
+                Ok(Box::new(trust.connect(host, tcp(host, *port)?)?))
             }
         }
     }
@@ -194,8 +212,19 @@ impl std::fmt::Display for Endpoint {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
             Self::Tcp(..) => write!(f, "http://{}/", self.host()),
+            Self::Tls(..) => write!(f, "https://{}/", self.host()),
         }
     }
+}
+
+/// Connects to the first of a host's addresses that answers.
+fn tcp(host: &str, port: u16) -> Result<TcpStream, Trouble> {
+    let addresses = (host, port).to_socket_addrs();
+    let addresses: Vec<_> = addresses.map_err(Trouble::Resolve)?.collect();
+    let stream = TcpStream::connect(addresses.as_slice()).map_err(Trouble::Connect)?;
+    let limited = stream.set_read_timeout(Some(PATIENCE));
+    limited.map_err(Trouble::Broken)?;
+    Ok(stream)
 }
 
 impl Server {
@@ -229,12 +258,13 @@ impl Server {
         self.well(path, answer)
     }
 
-    /// Asks for something that may be large: what comes is given to `each`.
+    /// Asks for something that may be large: what comes is given to `each`. Gives the answer's head; nothing
+    /// where nobody reads on what `each` writes.
     pub(super) fn pour(
         &self,
         path: &str,
         each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Head>, Failure> {
         let mut failed = None;
         let mut whole = Vec::new();
         let mut status = 0;
@@ -255,12 +285,13 @@ impl Server {
         if let Some(error) = failed {
             return match error.kind() {
                 // Who stops reading has read enough.
-                io::ErrorKind::BrokenPipe => Ok(()),
+                io::ErrorKind::BrokenPipe => Ok(None),
                 _ => Err(Failure::ours("cannot write", &error)),
             };
         }
         let head = result.map_err(|trouble| self.no_answer(&trouble))?;
-        self.well(path, Answer { head, body: whole }).map(drop)
+        let answer = self.well(path, Answer { head, body: whole })?;
+        Ok(Some(answer.head))
     }
 
     /// The fields that carry a crumb and its session, where the server wants any.
@@ -295,7 +326,11 @@ impl Server {
                 .head
                 .field("content-type")
                 .is_some_and(|kind| kind.starts_with("text/html"));
-            let text = if is_html { "" } else { text.trim() };
+            let text = if is_html {
+                answer.head.field("x-error").unwrap_or_default()
+            } else {
+                text.trim()
+            };
             let line: String = text
                 .lines()
                 .next()
@@ -367,6 +402,11 @@ impl Server {
                 .with_hint("start it by `ward up`, or by `ward build serve -c FILE`; or name it with --url")
                 .with_status(exit_code::NO_SERVER),
             Trouble::Broken(_) | Trouble::Short => failure.with_status(exit_code::NO_SERVER),
+            // Somebody is there, and is not who was asked for.
+            Trouble::Secure(error) => match error.hint() {
+                Some(hint) => failure.with_hint(hint),
+                None => failure,
+            },
             Trouble::Long | Trouble::NotHttp(_) => failure,
         }
     }
@@ -380,7 +420,7 @@ impl Server {
         fields: &[(String, String)],
         each: &mut dyn FnMut(&Head, &[u8]) -> bool,
     ) -> Result<Head, Trouble> {
-        let mut stream = self.endpoint.connect()?;
+        let mut stream = self.endpoint.connect(self.trust.as_ref())?;
         let mut request = format!(
             "{method} {}{path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: ward/{}\r\nAccept: */*\r\nConnection: close\r\n",
             self.prefix,
@@ -404,6 +444,7 @@ impl Server {
         request.push_str(form.unwrap_or_default());
         stream
             .write_all(request.as_bytes())
+            .and_then(|()| stream.flush())
             .map_err(Trouble::Broken)?;
         let mut input = Vec::new();
         let (head, length) = loop {
@@ -460,7 +501,14 @@ mod tests {
         let tcp = |host: &str, port, prefix: &str| {
             Some((Endpoint::Tcp(host.to_owned(), port), prefix.to_owned()))
         };
+        let tls = |host: &str, port, prefix: &str| {
+            Some((Endpoint::Tls(host.to_owned(), port), prefix.to_owned()))
+        };
         for (url, expected) in [
+            ("https://h/", tls("h", 443, "")),
+            ("https://[::1]:8443/ci", tls("::1", 8443, "/ci")),
+            ("https://u:p@h/", None),
+            ("https:///", None),
             ("http://h:8080/", tcp("h", 8080, "")),
             ("http://h", tcp("h", 80, "")),
             ("http://[::1]:8080/ci/", tcp("::1", 8080, "/ci")),
@@ -469,7 +517,6 @@ mod tests {
                 Some((Endpoint::Unix("/run/c.sock".into()), String::new())),
             ),
             ("unix://run", None),
-            ("https://h/", None),
             ("http://u:p@h/", None),
             ("http://h:x/", None),
             ("http://:80/", None),

@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &ListArgs) -> Result<ExitCode, Failure> {
             }
         }
         Some(name) => {
-            let tree = format!("builds[{OF_BUILD}]{{0,{}}}", arguments.limit);
+            let tree = format!("allBuilds[{OF_BUILD}]{{0,{}}}", arguments.limit);
             let job = answers::job(&server, name, &tree)?;
             if arguments.json {
                 let builds: Vec<Value> = job.builds.iter().map(build_json).collect();

@@ -101,8 +101,7 @@ pub(super) fn run(arguments: &LocalArgs) -> Result<ExitCode, Failure> {
         environment: step_environment(&server),
         server_cookie: cookie()?,
         revision: checkout.commit.filter(|_| arguments.clean),
-        previous_revision: None,
-        previous_successful_revision: None,
+        built: Vec::new(),
         local: true,
         job,
     };
@@ -270,7 +269,7 @@ fn of_repository(path: &Path, base: &Job) -> Result<Job, Failure> {
     let text = String::from_utf8_lossy(&bytes);
     let (job, found) = load_repository_job(&text, &host(false)?, base);
     let mut sources = Sources::default();
-    sources.add(SourceFile::new(path.to_string_lossy(), &text));
+    sources.add(SourceFile::new(path.to_string_lossy(), text));
     let palette = if io::stderr().is_terminal() {
         Palette::COLOURED
     } else {

@@ -35,19 +35,16 @@ pub(super) fn follow(server: &Server, job: &str, number: u32) -> Result<Build, F
     let mut start = 0_u64;
     let mut is_after_return = false;
     loop {
-        let answer = server.get(&format!("{path}/logText/progressiveText?start={start}"))?;
-        let text = unix_lines(&answer.body, &mut is_after_return);
-        if let Err(error) = write(&text) {
-            return match error.kind() {
-                io::ErrorKind::BrokenPipe => {
-                    answers::build(server, job, &number.to_string(), OF_BUILD)
-                }
-                _ => Err(Failure::ours("cannot write", &error)),
-            };
-        }
-        let size = answer.head.field("x-text-size");
+        let rest = format!("{path}/logText/progressiveText?start={start}");
+        let poured = server.pour(&rest, &mut |part| {
+            write(&unix_lines(part, &mut is_after_return))
+        })?;
+        let Some(head) = poured else {
+            return answers::build(server, job, &number.to_string(), OF_BUILD);
+        };
+        let size = head.field("x-text-size");
         let next = size.and_then(|size| size.parse().ok()).unwrap_or(start);
-        if answer.head.field("x-more-data").is_none() {
+        if head.field("x-more-data").is_none() {
             break;
         }
         if next > start {

@@ -26,6 +26,8 @@ pub(super) struct Read {
     pub(super) path: PathBuf,
     pub(super) builds: Builds,
     pub(super) server: BuildServer,
+    /// What is passed over in it, for people; mistakes are refused.
+    pub(super) warnings: Vec<String>,
 }
 
 /// The configuration that is meant; `None` if none is named and none is found.
@@ -43,10 +45,20 @@ pub(super) fn found(named: Option<&Path>) -> Option<PathBuf> {
 
 /// Reads the jobs and the server of a configuration; says everything that is wrong with them.
 pub(super) fn load(path: &Path) -> Result<Builds, Failure> {
+    Ok(load_all(path)?.0)
+}
+
+/// The same, with what is passed over.
+fn load_all(path: &Path) -> Result<(Builds, Vec<String>), Failure> {
     let host = host(false)?;
     let loaded = load_builds(&path.to_string_lossy(), &host, &Disk);
     tell(&loaded);
-    let LoadedBuilds { builds, .. } = loaded;
+    let warnings = loaded
+        .diagnostics
+        .iter()
+        .map(|found| found.render(&loaded.sources, Palette::default()))
+        .collect();
+    let builds = loaded.builds.map(|builds| (builds, warnings));
     builds.ok_or_else(|| {
         Failure::with_code(
             format!("{}: it cannot be used", path.display()),
@@ -79,7 +91,7 @@ pub(super) fn read(named: Option<&Path>) -> Result<Read, Failure> {
             "name one with -c FILE",
         )
     })?;
-    let builds = load(&path)?;
+    let (builds, warnings) = load_all(&path)?;
     let Some(server) = builds.server.clone() else {
         return Err(Failure::usage(
             format!("{} has no section [build]", path.display()),
@@ -90,6 +102,7 @@ pub(super) fn read(named: Option<&Path>) -> Result<Read, Failure> {
         path,
         builds,
         server,
+        warnings,
     })
 }
 

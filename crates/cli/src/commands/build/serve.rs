@@ -68,7 +68,9 @@ pub(super) fn run(arguments: &ServeArgs) -> Result<ExitCode, Failure> {
         path,
         builds,
         server: build,
+        warnings,
     } = read;
+    say_all(&warnings);
     let server = Server::open(ServerSettings {
         build: build.clone(),
         jobs: builds.jobs,
@@ -97,6 +99,7 @@ pub(super) fn run(arguments: &ServeArgs) -> Result<ExitCode, Failure> {
         Weight::Info | Weight::Trace => {}
     }));
     settings.url.clone_from(&build.url);
+    settings.address = build.address();
     settings.supervisor = supervisor(&path);
     settings.notify_token = notify_token(&secrets_of(&build, &home))?;
     let mut site = BuildSite::new(Arc::clone(&server) as _, Arc::new(accounts), settings)
@@ -132,6 +135,13 @@ pub(super) fn run(arguments: &ServeArgs) -> Result<ExitCode, Failure> {
 fn say(text: &str) {
     // Where nobody can be told, nothing is lost: what counts is in the history.
     let _ = writeln!(io::stderr(), "{} {text}", moment(super::words::now()));
+}
+
+/// Says what is passed over in the configuration: a job that does less than was written is not to be a riddle.
+fn say_all(warnings: &[String]) {
+    for warning in warnings {
+        say(warning.trim_end());
+    }
 }
 
 /// Opens every address of the configuration, and the socket in the directory.
@@ -297,6 +307,7 @@ impl Life {
                 return;
             }
         };
+        say_all(&read.warnings);
         let needs_restart = BuildServer {
             listen: read.server.listen.clone(),
             directory: read.server.directory.clone(),

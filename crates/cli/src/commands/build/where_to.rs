@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ward_config::build::BuildServer;
 use ward_model::exit_code;
+use ward_serve::secure::Trust;
 
 use super::connection::{Endpoint, Server};
 use super::place::{self, SOCKET, home_of};
@@ -16,6 +17,8 @@ use crate::failure::Failure;
 const URL: &str = "WARD_BUILD_URL";
 /// The variable that says who we are: `USER:TOKEN`.
 const TOKEN: &str = "WARD_BUILD_TOKEN";
+/// The variable with a file of the authorities that are trusted.
+const CA: &str = "WARD_CA";
 /// The file that says it, in the user's directory of configurations.
 const TOKEN_FILE: &str = "ward/build-token";
 /// Bytes of that file.
@@ -29,7 +32,7 @@ pub(super) fn server(at: &At) -> Result<Server, Failure> {
         url.filter(|_| at.configuration.is_none())
     });
     if let Some(url) = named {
-        return by_url(&url);
+        return by_url(&url, at.ca.as_deref());
     }
     let path = place::found(at.configuration.as_deref()).ok_or_else(|| {
         Failure::with_code(
@@ -46,21 +49,26 @@ pub(super) fn server(at: &At) -> Result<Server, Failure> {
             exit_code::NO_SERVER,
         ));
     };
-    of_configuration(server, &path)
+    of_configuration(server, &path, at.ca.as_deref())
 }
 
 /// By the socket in its directory, if we may; else by the first address that it listens at.
-fn of_configuration(server: &BuildServer, path: &Path) -> Result<Server, Failure> {
+fn of_configuration(
+    server: &BuildServer,
+    path: &Path,
+    ca: Option<&Path>,
+) -> Result<Server, Failure> {
     let socket = home_of(server)?.join(SOCKET);
     if is_open(&socket) {
         return Ok(Server {
             endpoint: Endpoint::Unix(socket),
             prefix: String::new(),
             credentials: None,
+            trust: None,
         });
     }
     match server.listen.first() {
-        Some(address) => by_url(&url_of(address)),
+        Some(address) => by_url(&url_of(address), ca),
         None => Err(Failure::with_code(
             format!("the server of {} does not run", path.display()),
             Some("start it by `ward up`, or by `ward build serve -c FILE`"),
@@ -91,12 +99,34 @@ fn url_of(address: &str) -> String {
     format!("http://{host}:{port}/")
 }
 
-fn by_url(url: &str) -> Result<Server, Failure> {
+fn by_url(url: &str, ca: Option<&Path>) -> Result<Server, Failure> {
     let (endpoint, prefix) = Endpoint::of(url)?;
+    let trust = match &endpoint {
+        Endpoint::Tls(..) => Some(trust(ca)?),
+        Endpoint::Unix(_) | Endpoint::Tcp(..) => None,
+    };
     Ok(Server {
         endpoint,
         prefix,
         credentials: credentials()?,
+        trust,
+    })
+}
+
+/// Whose certificates are trusted: those of the file that is named, else the system's.
+fn trust(ca: Option<&Path>) -> Result<Trust, Failure> {
+    let by_variable = || {
+        std::env::var_os(CA)
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+    };
+    let named = ca.map(Path::to_owned).or_else(by_variable);
+    Trust::new(named.as_deref()).map_err(|error| {
+        let failure = Failure::ours("TLS cannot be used", &error);
+        match error.hint() {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
     })
 }
 

@@ -1,7 +1,7 @@
 //! What is done with a job.
 
 use hyper::{Method, StatusCode};
-use ward_build::api::{Refusal, Role};
+use ward_build::api::{Builds, Refusal, Role};
 
 use super::super::refusal::refused;
 use super::super::world::{base_name, job_path};
@@ -62,7 +62,9 @@ pub(in crate::jenkins) fn act(
         },
         ["enable"] => then_here(builds.set_disabled(job, false)),
         ["disable"] => then_here(builds.set_disabled(job, true)),
-        ["doRename" | "confirmRename"] => rename(asked, around, job),
+        ["doRename" | "confirmRename"] => rename(asked, around, job, |builds, from, to| {
+            builds.rename_job(from, to)
+        }),
         ["nextbuildnumber", "submit"] => {
             let number = asked.field("nextBuildNumber");
             match number.and_then(|number| number.trim().parse().ok()) {
@@ -116,19 +118,37 @@ pub(in crate::jenkins) fn on_folder(
 ) -> Option<Reply> {
     match verb {
         ["doDelete"] if asked.is_post() => Some(finish(asked, delete(asked, around, folder))),
-        ["doDelete"] => Some(only_by_post()),
+        ["doRename" | "confirmRename"] if asked.is_post() => {
+            if !around.may(Role::Admin) {
+                return Some(around.missing("Job/Configure"));
+            }
+            let done = rename(asked, around, folder, |builds, from, to| {
+                builds.rename_folder(from, to)
+            });
+            Some(match done {
+                Ok(reply) => finish(asked, reply),
+                Err(refusal) => refused(&refusal),
+            })
+        }
+        ["doDelete" | "doRename"] => Some(only_by_post()),
         _ => None,
     }
 }
 
-fn rename(asked: &Asked, around: &Around<'_>, job: &str) -> Result<Reply, Refusal> {
+/// Gives a job or a folder another name where it is; `move_it` is told the full names.
+fn rename(
+    asked: &Asked,
+    around: &Around<'_>,
+    job: &str,
+    move_it: impl FnOnce(&dyn Builds, &str, &str) -> Result<(), Refusal>,
+) -> Result<Reply, Refusal> {
     let new = asked.field("newName").unwrap_or_default();
     if new.is_empty() || new.contains('/') {
-        return Err(Refusal::BadName(format!("`{new}` is no name for a job")));
+        return Err(Refusal::BadName(format!("`{new}` is no name")));
     }
     let folder = job.strip_suffix(base_name(job)).unwrap_or_default();
     let full = format!("{folder}{new}");
-    around.builds.rename_job(job, &full)?;
+    move_it(around.builds.as_ref(), job, &full)?;
     let place = format!("{}{}", around.asked_root, job_path(&full));
     Ok(to(StatusCode::FOUND, &place))
 }

@@ -10,7 +10,7 @@ use super::super::export::{Node, Sheet};
 use super::super::world::{World, base_name};
 use super::build::{Build, build};
 use super::queue::queue_item_of;
-use super::server::below;
+use super::server::{Contents, below};
 
 /// How many builds are shown without being asked for by `allBuilds`.
 const NEWEST: usize = 100;
@@ -19,15 +19,15 @@ const NEWEST: usize = 100;
 pub(in crate::jenkins) enum Listed {
     /// A job.
     Job(Box<JobLine>),
-    /// A folder and all jobs below it.
-    Folder(String, Vec<JobLine>),
+    /// A folder and all that is below it.
+    Folder(String, Contents),
 }
 
 /// Something in a list.
 pub(in crate::jenkins) fn listed(world: &World, item: &Listed, sheet: &mut Sheet<'_>) {
     match item {
         Listed::Job(line) => job_line(world, line, &OnceCell::new(), sheet),
-        Listed::Folder(name, jobs) => folder(world, name, || jobs.clone(), sheet),
+        Listed::Folder(name, within) => folder(world, name, || within.clone(), sheet),
     }
 }
 
@@ -35,7 +35,7 @@ pub(in crate::jenkins) fn listed(world: &World, item: &Listed, sheet: &mut Sheet
 pub(in crate::jenkins) fn folder(
     world: &World,
     name: &str,
-    jobs: impl FnOnce() -> Vec<JobLine>,
+    within: impl FnOnce() -> Contents,
     sheet: &mut Sheet<'_>,
 ) {
     sheet.class("com.cloudbees.hudson.plugins.folder.Folder");
@@ -49,7 +49,7 @@ pub(in crate::jenkins) fn folder(
     sheet.each(
         "jobs",
         1,
-        |_| below(jobs(), name),
+        |_| below(within(), name),
         |item, sheet| listed(world, &item, sheet),
     );
 }

@@ -17,5 +17,5 @@ pub(super) use people::{crumb, me, who_am_i};
 pub(super) use plugins::plugins;
 pub(super) use queue::{queue, queue_item};
 pub(super) use results::results;
-pub(super) use server::server;
+pub(super) use server::{Contents, server};
 pub(super) use view::view;

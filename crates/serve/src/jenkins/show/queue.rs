@@ -1,5 +1,7 @@
 //! What waits.
 
+use std::collections::HashMap;
+
 use ward_build::api::{QueueItem, QueuePlace};
 
 use super::super::export::{Node, Sheet};
@@ -11,25 +13,48 @@ use super::job::colour;
 pub(in crate::jenkins) fn queue(world: &World, sheet: &mut Sheet<'_>) {
     sheet.class("hudson.model.Queue");
     sheet.each("discoverableItems", 1, |_| None::<()>, |(), _| {});
+    // A thousand requests may wait for one job, and asking for a job takes longer the more wait.
+    let mut colours: HashMap<String, Node> = HashMap::new();
     sheet.each(
         "items",
         1,
         |_| world.builds.queue(),
-        |item, sheet| one(world, &item, 2, sheet),
+        |item, sheet| {
+            let mut of_job = |job: &str| match colours.get(job) {
+                Some(colour) => colour.clone(),
+                None => {
+                    let colour = colour_of(world, job);
+                    colours.insert(job.to_owned(), colour.clone());
+                    colour
+                }
+            };
+            one(world, &item, 2, &mut of_job, sheet);
+        },
     );
+}
+
+fn colour_of(world: &World, job: &str) -> Node {
+    let view = world.builds.job(job);
+    view.map_or(Node::from("notbuilt"), |view| colour(&view.line).into())
 }
 
 /// One that waits, or left.
 pub(in crate::jenkins) fn queue_item(world: &World, item: &QueueItem, sheet: &mut Sheet<'_>) {
-    one(world, item, 1, sheet);
+    one(world, item, 1, &mut |job| colour_of(world, job), sheet);
 }
 
 /// The one of a job.
 pub(in crate::jenkins) fn queue_item_of(world: &World, item: &QueueItem, sheet: &mut Sheet<'_>) {
-    one(world, item, 2, sheet);
+    one(world, item, 2, &mut |job| colour_of(world, job), sheet);
 }
 
-fn one(world: &World, item: &QueueItem, seen: i32, sheet: &mut Sheet<'_>) {
+fn one(
+    world: &World,
+    item: &QueueItem,
+    seen: i32,
+    colour_of: &mut dyn FnMut(&str) -> Node,
+    sheet: &mut Sheet<'_>,
+) {
     let (class, blocked, buildable) = match item.place {
         QueuePlace::Waiting(_) => ("hudson.model.Queue$WaitingItem", false, false),
         QueuePlace::Blocked => ("hudson.model.Queue$BlockedItem", true, false),
@@ -75,12 +100,7 @@ fn one(world: &World, item: &QueueItem, seen: i32, sheet: &mut Sheet<'_>) {
         sheet.class("hudson.model.FreeStyleProject");
         sheet.put("name", 999, || base_name(&item.job));
         sheet.put("url", 999, || world.job_url(&item.job));
-        sheet.put("color", 999, || {
-            world
-                .builds
-                .job(&item.job)
-                .map_or(Node::from("notbuilt"), |view| colour(&view.line).into())
-        });
+        sheet.put("color", 999, || colour_of(&item.job));
     });
     sheet.put("url", 999, || format!("queue/item/{}/", item.id));
     let waits = match item.place {

@@ -32,7 +32,7 @@ pub(in crate::jenkins) fn server(world: &World, sheet: &mut Sheet<'_>) {
     sheet.each(
         "jobs",
         1,
-        |_| below(world.builds.jobs(), ""),
+        |_| below(Contents::all(world), ""),
         |item, sheet| listed(world, &item, sheet),
     );
     sheet.nest("overallLoad", 1, |_| {});
@@ -71,32 +71,67 @@ pub(in crate::jenkins) fn view_class(name: &str) -> &'static str {
     }
 }
 
+/// Jobs and folders, by full name, in no order.
+#[derive(Clone, Default)]
+pub(in crate::jenkins) struct Contents {
+    pub(in crate::jenkins) jobs: Vec<JobLine>,
+    pub(in crate::jenkins) folders: Vec<String>,
+}
+
+impl Contents {
+    /// Everything there is.
+    pub(in crate::jenkins) fn all(world: &World) -> Self {
+        Self {
+            jobs: world.builds.jobs(),
+            folders: world.builds.folders(),
+        }
+    }
+}
+
 /// What is directly in a folder (the root: an empty name), by name: jobs, and folders with what is in them.
-pub(in crate::jenkins) fn below(jobs: Vec<JobLine>, folder: &str) -> Vec<Listed> {
+pub(in crate::jenkins) fn below(contents: Contents, folder: &str) -> Vec<Listed> {
     let prefix = if folder.is_empty() {
         String::new()
     } else {
         format!("{folder}/")
     };
-    let mut found: BTreeMap<String, Listed> = BTreeMap::new();
-    for line in jobs {
+    let mut jobs = BTreeMap::new();
+    let mut folders: BTreeMap<String, Contents> = BTreeMap::new();
+    for line in contents.jobs {
         let Some(rest) = line.name.strip_prefix(&prefix) else {
             continue;
         };
         match rest.split_once('/') {
             None => {
-                found.insert(line.name.clone(), Listed::Job(Box::new(line)));
+                jobs.insert(line.name.clone(), line);
             }
             Some((first, _)) => {
-                let name = format!("{prefix}{first}");
-                let slot = found
-                    .entry(name.clone())
-                    .or_insert_with(|| Listed::Folder(name, Vec::new()));
-                if let Listed::Folder(_, jobs) = slot {
-                    jobs.push(line);
-                }
+                let within = folders.entry(format!("{prefix}{first}")).or_default();
+                within.jobs.push(line);
             }
         }
     }
-    found.into_values().collect()
+    for name in contents.folders {
+        let Some(rest) = name.strip_prefix(&prefix) else {
+            continue;
+        };
+        match rest.split_once('/') {
+            None => {
+                folders.entry(name).or_default();
+            }
+            Some((first, _)) => {
+                let within = folders.entry(format!("{prefix}{first}")).or_default();
+                within.folders.push(name);
+            }
+        }
+    }
+    let jobs = jobs
+        .into_iter()
+        .map(|(name, line)| (name, Listed::Job(Box::new(line))));
+    let folders = folders
+        .into_iter()
+        .map(|(name, within)| (name.clone(), Listed::Folder(name, within)));
+    let mut found: Vec<(String, Listed)> = jobs.chain(folders).collect();
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    found.into_iter().map(|(_, listed)| listed).collect()
 }

@@ -5,7 +5,7 @@ use ward_build::api::ViewView;
 use super::super::export::{Node, Sheet};
 use super::super::world::{ALL, World};
 use super::job::{Listed, listed};
-use super::server::{below, view_class};
+use super::server::{Contents, below, view_class};
 
 /// A view.
 pub(in crate::jenkins) fn view(world: &World, view: &ViewView, sheet: &mut Sheet<'_>) {
@@ -15,10 +15,10 @@ pub(in crate::jenkins) fn view(world: &World, view: &ViewView, sheet: &mut Sheet
         "jobs",
         1,
         |_| {
-            let jobs = world.builds.jobs();
             if view.name == ALL {
-                return below(jobs, "");
+                return below(Contents::all(world), "");
             }
+            let jobs = world.builds.jobs();
             jobs.into_iter()
                 .filter(|line| view.jobs.contains(&line.name))
                 .map(|line| Listed::Job(Box::new(line)))

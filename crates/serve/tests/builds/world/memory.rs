@@ -225,6 +225,16 @@ impl Builds for Memory {
         self.held().folders.contains(name)
     }
 
+    fn folders(&self) -> Vec<String> {
+        self.held().folders.iter().cloned().collect()
+    }
+
+    fn rename_folder(&self, name: &str, new: &str) -> Result<(), Refusal> {
+        let call = format!("rename folder {name} to {new}");
+        self.held().calls.push(call);
+        Ok(())
+    }
+
     fn create_job(&self, name: &str, config: &[u8]) -> Result<(), Refusal> {
         if self.held().jobs.contains_key(name) {
             return Err(Refusal::Exists(format!("job `{name}`")));

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::Resource;
 use thiserror::Error;
 use ward_sys::spawn::{
-    Credentials, Group, Join, Launch, Limit, NotBeside, SpawnError, Surroundings,
+    Credentials, Group, Join, Landing, Launch, Limit, NotBeside, SpawnError, Surroundings,
 };
 use ward_sys::stage::Stage;
 use ward_sys::{clock, fifo, limits, pidfd};
@@ -184,17 +184,30 @@ impl Custody {
         )
         .map_err(SpawnFailure::KeeperGone)?;
 
-        let launch = self
-            .prepare(spec, &pipes)
+        let mut launch = self
+            .prepare(spec)
             .map_err(|error| SpawnFailure::Start { error, pid: None })?;
+        let landing = match &mut self.landing {
+            Some(landing) => landing,
+            none => none.insert(Landing::new().map_err(SpawnFailure::Pipes)?),
+        };
+        let stdin = match (&pipes.stdin, spec.stdin) {
+            (Some(pipe), _) => pipe.as_fd(),
+            (None, Stdin::Fd(fd)) => fd,
+            (None, Stdin::Pipe) => self.socket.as_fd(),
+        };
+        let stdout = pipes.stdout.0.as_fd();
+        let stderr = pipes
+            .stderr
+            .as_ref()
+            .map_or(stdout, |(pipe, _)| pipe.as_fd());
         let roster = &self.house.roster;
-        let beside =
-            launch
-                .start_beside(roster.cell_word(slot))
-                .map_err(|NotBeside { error, pid }| SpawnFailure::Start {
-                    error,
-                    pid: pid.map(|pid| pid.as_raw_nonzero().get()),
-                })?;
+        let beside = launch
+            .start_beside(roster.cell_word(slot), landing, [stdin, stdout, stderr])
+            .map_err(|NotBeside { error, pid }| SpawnFailure::Start {
+                error,
+                pid: pid.map(|pid| pid.as_raw_nonzero().get()),
+            })?;
         let pid = beside.pid.as_raw_nonzero().get();
         // By its number it is the right one as long as its end is not noted: it was not reaped before.
         let pidfd = beside.pidfd.or_else(|| {
@@ -216,7 +229,7 @@ impl Custody {
         let both = |stream| -> io::Result<_> {
             let end = End::Out(stream);
             let writer = make(end)?;
-            let reader = fifo::reader(directory, &pipes::name(slot, generation, end))?;
+            let reader = fifo::reader_of_made(directory, &pipes::name(slot, generation, end))?;
             Ok((writer, reader))
         };
         Ok(Pipes {
@@ -233,17 +246,7 @@ impl Custody {
         })
     }
 
-    fn prepare(&self, spec: &Spec<'_>, pipes: &Pipes) -> Result<Launch, SpawnError> {
-        let stdin = match (&pipes.stdin, spec.stdin) {
-            (Some(pipe), _) => pipe.as_fd(),
-            (None, Stdin::Fd(fd)) => fd,
-            (None, Stdin::Pipe) => self.socket.as_fd(),
-        };
-        let stdout = pipes.stdout.0.as_fd();
-        let stderr = pipes
-            .stderr
-            .as_ref()
-            .map_or(stdout, |(pipe, _)| pipe.as_fd());
+    fn prepare(&self, spec: &Spec<'_>) -> Result<Launch, SpawnError> {
         let mut limits = spec.limits.to_vec();
         if let Some(nofile) = self.users_nofile(spec.limits) {
             limits.push(nofile);
@@ -258,7 +261,9 @@ impl Custody {
             filtered = kept.cloned().collect();
             &filtered
         };
-        let launch = Launch::new(
+        // Its streams are put where it finds them when it is started.
+        let none = self.socket.as_fd();
+        let launch = Launch::without_streams(
             spec.command,
             &Surroundings {
                 environment,
@@ -269,7 +274,7 @@ impl Custody {
                 limits: &limits,
                 group: Group::New,
                 cgroup: spec.cgroup,
-                stdio: [stdin, stdout, stderr],
+                stdio: [none; 3],
                 keep: &[],
                 place: &[],
                 tell_pid: &[],

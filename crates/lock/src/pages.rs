@@ -1,0 +1,114 @@
+//! Pages of numbers that stay mapped: to map one in each turn of a lock that is wanted by many takes
+//! a tenth of the turn.
+//!
+//! A page keeps the description open by which it was mapped. So that is one of its own, without a
+//! byte locked: a lock's own would not be free when the last descriptor is gone.
+
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use ward_sys::words::Words;
+
+/// So many are kept: each keeps a file on its disk that others may have removed.
+const MOST: usize = 8;
+
+/// A file, which its page keeps from being another one.
+pub(crate) type Id = (u64, u64);
+
+static KEPT: Mutex<Vec<(Id, Arc<Words>)>> = Mutex::new(Vec::new());
+
+/// Which file it is; none if there is no page in it: who sleeps on what is not there does not sleep.
+pub(crate) fn id(meta: &Metadata) -> Option<Id> {
+    let is_whole = meta.len() >= Words::LENGTH as u64;
+    is_whole.then(|| (meta.dev(), meta.ino()))
+}
+
+/// The page of `file`, which is this one, if that is known, and was opened by this path; none where it
+/// cannot be mapped.
+pub(crate) fn of(
+    file: &File,
+    known: Option<Id>,
+    path: &Path,
+    open: impl FnOnce(&Path) -> std::io::Result<File>,
+) -> Option<Arc<Words>> {
+    let look = |file: &File| id(&file.metadata().ok()?);
+    let own = known.or_else(|| look(file))?;
+    let ours = || Words::of(file).ok().map(Arc::new);
+    // Another thread may have had it when we were forked: he never gives it back.
+    let Ok(mut kept) = KEPT.try_lock() else {
+        return ours();
+    };
+    if let Some(at) = kept.iter().position(|(other, _)| *other == own) {
+        // The last are those that are used.
+        kept[at..].rotate_left(1);
+        return kept.last().map(|(_, words)| Arc::clone(words));
+    }
+    // By its path there may be another one by now.
+    let Some(again) = open(path).ok().filter(|again| look(again) == Some(own)) else {
+        return ours();
+    };
+    let words = Arc::new(Words::of(&again).ok()?);
+    if kept.len() == MOST {
+        kept.remove(0);
+    }
+    kept.push((own, Arc::clone(&words)));
+    Some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Directory, LockError, Patience, Request};
+
+    #[test]
+    fn a_page_keeps_no_lock() {
+        let path = std::env::temp_dir().join(format!("ward-pages-{}", std::process::id()));
+        let locks = Directory::open(Some(&path)).expect("a directory");
+        let request = Request::exclusive("it").expect("a name");
+        let short = Patience::For(Duration::from_millis(20));
+        for _ in 0..3 {
+            let held = locks.acquire(&request, Patience::Never, None);
+            let held = held.expect("free");
+            let refused = locks.acquire(&request, short, None);
+            assert!(matches!(refused, Err(LockError::Busy { .. })));
+            assert!(held[0].store.word(held[0].ticket()).is_some());
+            // Given back by nobody.
+            drop(held);
+        }
+        // Another file of this name is another page.
+        let was =
+            crate::store::Store::open(&path, &crate::name::Name::parse("it").expect("a name"));
+        let was = was.expect("opened");
+        std::fs::remove_file(was.path()).expect("removed");
+        let held = locks.acquire(&request, Patience::None, None).expect("free");
+        let before = was.word(7);
+        held[0].store.wake(&[7]);
+        assert_eq!(was.word(7), before);
+        drop(held);
+        std::fs::remove_dir_all(path).expect("clean up");
+    }
+
+    #[test]
+    fn no_more_are_kept() {
+        let path = std::env::temp_dir().join(format!("ward-pages-many-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("made");
+        let open = |path: &Path| File::options().read(true).write(true).open(path);
+        for number in 0..3 * MOST {
+            let path = path.join(number.to_string());
+            std::fs::write(&path, vec![0; Words::LENGTH]).expect("written");
+            let file = open(&path).expect("opened");
+            assert!(of(&file, None, &path, open).is_some());
+        }
+        assert!(KEPT.lock().expect("nobody panicked").len() <= MOST);
+        let cut = path.join("0");
+        let file = open(&cut).expect("opened");
+        assert!(of(&file, None, &cut, open).is_some());
+        file.set_len(1).expect("cut");
+        assert!(of(&file, None, &cut, open).is_none());
+        std::fs::remove_dir_all(path).expect("clean up");
+    }
+}
