@@ -191,6 +191,7 @@ fn identifier_at_once(s: &Stage) -> Result {
 fn hangup(s: &Stage) -> Result {
     let d = s.start(&format!("{ONE}{TWO}"))?;
     let before = d.pid_of_started("one")?;
+    d.pid_of_started("two")?;
     s.configure(&format!("{ONE}[program:three]\ncommand=sleep 1000\n"))?;
     d.signal(Signal::HUP)?;
     // Even what did not change is started anew.

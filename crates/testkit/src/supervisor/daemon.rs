@@ -8,7 +8,8 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::processes::{look, program};
+use crate::patience::wait_for_within;
+use crate::processes::{Seen, children, look, program};
 use crate::run::Capture;
 use crate::supervisor::http::{Connection, Endpoint, Response, ask};
 use crate::supervisor::stage::{LIMIT, Stage};
@@ -152,6 +153,9 @@ impl<'s> Daemon<'s> {
     /// # Errors
     /// When no answer comes.
     pub fn call(&self, method: &str, parameters: &Value) -> anyhow::Result<Result<Value, Fault>> {
+        if ends_programs(method) {
+            self.await_programs()?;
+        }
         let mut connection = self.connect()?;
         connection.send(request(method, parameters)?)?;
         read_answer(&mut connection)
@@ -190,8 +194,12 @@ impl<'s> Daemon<'s> {
     /// # Errors
     /// When it cannot be sent.
     pub fn begin(&self, method: &str, parameters: &Value) -> anyhow::Result<Connection> {
+        let method = format!("supervisor.{method}");
+        if ends_programs(&method) {
+            self.await_programs()?;
+        }
         let mut connection = self.connect()?;
-        connection.send(request(&format!("supervisor.{method}"), parameters)?)?;
+        connection.send(request(&method, parameters)?)?;
         Ok(connection)
     }
 
@@ -338,14 +346,36 @@ impl<'s> Daemon<'s> {
     /// # Errors
     /// When the system does not.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let pid = match self.pid() {
-            Ok(pid) => pid,
-            Err(_) => self.stage.read("d.pid").trim().parse()?,
-        };
+        self.await_programs()?;
+        let pid = self.pid_or_filed()?;
         kill_process(Pid::from_raw(pid).context("no process")?, signal)?;
         // So that the original notices at once; it may be gone.
         let _ = self.call("system.listMethods", &json!([]));
         Ok(())
+    }
+
+    /// The process that was started, or whose id is in the pid file.
+    fn pid_or_filed(&self) -> anyhow::Result<i32> {
+        match self.pid() {
+            Ok(pid) => Ok(pid),
+            Err(_) => Ok(self.stage.read("d.pid").trim().parse()?),
+        }
+    }
+
+    /// Waits until each child has become its program. Between fork and exec a child of the
+    /// original has the original's own handlers: a signal that asks it to end is lost then, and
+    /// the stop takes as long as `stopwaitsecs`.
+    fn await_programs(&self) -> anyhow::Result<()> {
+        let Ok(daemon) = self.pid_or_filed() else {
+            return Ok(());
+        };
+        let Some(own) = look(daemon) else {
+            return Ok(());
+        };
+        let is_copy = |child: &Seen| child.name == own.name && child.command == own.command;
+        wait_for_within(LIMIT, "children become their programs", || {
+            (!children(daemon).iter().any(is_copy)).then_some(())
+        })
     }
 
     /// Whether the process that was started has ended.
@@ -374,7 +404,7 @@ impl<'s> Daemon<'s> {
         let (out, err) = (out.context("no stdout")?, err.context("no stderr")?);
         // A child that it left behind may hold them open.
         let limit = Duration::from_secs(5);
-        let _ = crate::patience::wait_for_within(limit, "the end of its output", || {
+        let _ = wait_for_within(limit, "the end of its output", || {
             (out.is_at_end() && err.is_at_end()).then_some(())
         });
         Ok(Ended::new(status, &out.so_far(), &err.so_far()))
@@ -398,6 +428,14 @@ impl Drop for Daemon<'_> {
             let _ = child.wait();
         }
     }
+}
+
+/// Whether a method may signal programs that have just been started.
+fn ends_programs(method: &str) -> bool {
+    let name = method.strip_prefix("supervisor.").unwrap_or(method);
+    ["stop", "signal", "shutdown", "restart"]
+        .iter()
+        .any(|word| name.starts_with(word))
 }
 
 /// A call as it goes over the wire, over a connection of its own.
