@@ -306,10 +306,15 @@ impl Custody {
             .iter()
             .map(|(fd, number)| (fd.as_fd(), *number))
             .collect();
+        let environment: Vec<_> = spec
+            .environment
+            .iter()
+            .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+            .collect();
         Launch::new(
             &spec.command,
             &Surroundings {
-                environment: &spec.environment,
+                environment: &environment,
                 directory: spec.directory.as_deref(),
                 credentials: credentials.as_ref(),
                 umask: spec.umask,

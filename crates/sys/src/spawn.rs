@@ -83,11 +83,14 @@ pub enum Join<'a> {
     Write(BorrowedFd<'a>),
 }
 
+/// A variable of an environment: its name and its value.
+pub type Variable<'a> = (&'a OsStr, &'a OsStr);
+
 /// Everything about the child but its program.
 #[derive(Debug)]
 pub struct Surroundings<'a> {
     /// Its environment, complete.
-    pub environment: &'a [(OsString, OsString)],
+    pub environment: &'a [Variable<'a>],
     /// Its directory, if another than ours.
     pub directory: Option<&'a OsStr>,
     /// Its credentials, if others than ours.
@@ -153,21 +156,42 @@ impl SpawnError {
     }
 }
 
-/// NUL-terminated strings and the array of pointers to them that execve(2) wants.
+/// NUL-terminated strings, one behind the other, and the array of pointers to them that execve(2) wants.
 #[derive(Debug)]
 struct StringArray {
-    _strings: Vec<CString>,
+    _bytes: Vec<u8>,
     pointers: Vec<*const libc::c_char>,
 }
 
 impl StringArray {
-    fn new(strings: Vec<CString>) -> Self {
-        let mut pointers: Vec<_> = strings.iter().map(|string| string.as_ptr()).collect();
-        pointers.push(ptr::null());
-        Self {
-            _strings: strings,
-            pointers,
+    /// Of strings that are given in pieces.
+    fn new<'a, const PIECES: usize>(
+        strings: impl Iterator<Item = [&'a [u8]; PIECES]> + Clone,
+    ) -> Result<Self, NulError> {
+        let length =
+            |pieces: [&[u8]; PIECES]| pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        let (count, size) = strings.clone().fold((0, 0), |(count, size), pieces| {
+            (count + 1, size + length(pieces) + 1)
+        });
+        // Room for all: nothing is moved that is pointed to.
+        let mut bytes: Vec<u8> = Vec::with_capacity(size);
+        let mut pointers = Vec::with_capacity(count + 1);
+        for pieces in strings {
+            let start = bytes.len();
+            for piece in pieces {
+                bytes.extend_from_slice(piece);
+            }
+            if bytes[start..].contains(&0) {
+                CString::new(&bytes[start..])?;
+            }
+            bytes.push(0);
+            pointers.push(bytes[start..].as_ptr().cast());
         }
+        pointers.push(ptr::null());
+        Ok(Self {
+            _bytes: bytes,
+            pointers,
+        })
     }
 }
 
@@ -234,38 +258,29 @@ impl Launch {
         around: &Surroundings<'_>,
     ) -> Result<Self, SpawnError> {
         let c = |text: &OsStr| CString::new(text.as_bytes());
-        let argv: Vec<CString> = command.iter().map(|arg| c(arg)).collect::<Result<_, _>>()?;
         let empty = OsString::new();
         let program = command.first().unwrap_or(&empty);
         let path = around
             .environment
             .iter()
             .rev()
-            .find(|(key, _)| key == "PATH")
-            .map(|(_, value)| value.as_os_str());
+            .find(|(key, _)| *key == "PATH")
+            .map(|(_, value)| *value);
         let candidates = candidates(program, path)
             .iter()
             .map(|path| c(path))
             .collect::<Result<Vec<_>, _>>()?;
-        let argv = StringArray::new(argv);
+        let argv = StringArray::new(command.iter().map(|word| [word.as_bytes()]))?;
         let null = ptr::null_mut();
         let script_argv = [SHELL.as_ptr().cast_mut(), null]
             .into_iter()
             .chain(argv.pointers.iter().skip(1).map(|arg| arg.cast_mut()))
             .map(AtomicPtr::new)
             .collect();
-        let envp = around
-            .environment
-            .iter()
-            .map(|(key, value)| {
-                // Room for the NUL too: nothing is moved to make it.
-                let mut item = Vec::with_capacity(key.len() + value.len() + 2);
-                item.extend_from_slice(key.as_bytes());
-                item.push(b'=');
-                item.extend_from_slice(value.as_bytes());
-                CString::new(item)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let variables = around.environment.iter();
+        let envp = StringArray::new(
+            variables.map(|(name, value)| [name.as_bytes(), b"=".as_slice(), value.as_bytes()]),
+        )?;
         let parking = parking_for(around);
         let park = |fd| park(fd, parking);
         // Looks the first time, which is not the child's business.
@@ -274,7 +289,7 @@ impl Launch {
             candidates,
             argv,
             script_argv,
-            envp: StringArray::new(envp),
+            envp,
             directory: around.directory.map(c).transpose()?,
             credentials: around.credentials.cloned(),
             umask: around.umask,

@@ -3,6 +3,7 @@
 //! The same words run three processes: the one that the user starts reads everything and becomes the
 //! keeper; the keeper starts the daemon, which reads everything again and does the work.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::os::fd::AsFd;
@@ -84,8 +85,8 @@ fn begin(
     if let Some(started_in) = custody.as_ref().and_then(Custody::started_in) {
         work_in(&started_in)?;
     }
-    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let host = this_host(environment.iter().cloned()).map_err(|error| refuse(&error))?;
+    let environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    let host = this_host(environment.clone()).map_err(|error| refuse(&error))?;
     let words: Vec<String> = words
         .iter()
         .map(|word| word.to_string_lossy().into_owned())
@@ -260,7 +261,7 @@ fn become_keeper(read: &Read) -> Result<ExitCode, Refusal> {
 fn serve(
     read: Read,
     custody: Custody,
-    environment: Vec<(OsString, OsString)>,
+    environment: BTreeMap<OsString, OsString>,
     host: &Host,
     program: &str,
 ) -> ExitCode {
@@ -276,7 +277,7 @@ fn serve(
 fn work(
     read: Read,
     custody: Custody,
-    environment: Vec<(OsString, OsString)>,
+    environment: BTreeMap<OsString, OsString>,
     host: &Host,
 ) -> Result<u8, Refusal> {
     let Read {

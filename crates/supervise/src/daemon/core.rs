@@ -125,8 +125,8 @@ pub struct Settings {
     pub identifier: String,
     /// Whether that was said on the command line, and stays whatever the configuration says.
     pub identifier_is_given: bool,
-    /// What programs inherit.
-    pub environment: Vec<(OsString, OsString)>,
+    /// What programs inherit, by name.
+    pub environment: BTreeMap<OsString, OsString>,
     /// The server that programs are told of.
     pub server_url: Option<String>,
     /// Escape sequences are taken out of logs.

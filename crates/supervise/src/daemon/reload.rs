@@ -14,8 +14,8 @@ use crate::configuration::{Disk, Memory, Recorder, compare, this_host};
 
 /// Reads the configuration file as it is now.
 pub(crate) fn read(core: &Core) -> Result<(Loaded, Memory), String> {
-    let host = this_host(core.settings.environment.iter().cloned())
-        .map_err(|error| ward_engine::chain(&error))?;
+    let host =
+        this_host(core.settings.environment.clone()).map_err(|error| ward_engine::chain(&error))?;
     let host = ward_config::host::Host {
         current_directory: core.settings.started_in.clone(),
         ..host

@@ -1,29 +1,28 @@
 //! From a configured process to one that runs: its command, environment, identity, streams.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use ward_config::program::Process;
+use ward_config::value::LogLevel;
 use ward_model::life::End;
 use ward_model::program::{Event, Level};
 use ward_sys::account;
-use ward_sys::spawn::{Credentials, Join, SpawnError};
+use ward_sys::spawn::{Credentials, Join, SpawnError, Variable};
 use ward_sys::stage::Stage;
 
 use super::command;
-use super::core::Core;
+use super::core::{Core, Settings};
 use super::fcgi;
 use super::info::unix_now;
 use super::program::{Ended, Program, ProgramId};
 use super::tree::Tree;
 use crate::api::Stream;
 use crate::events::Pool;
-use crate::keeper::{SpawnFailure, Spec, Stdin};
+use crate::keeper::{Sink, SpawnFailure, Spec, Stdin};
 use crate::logs::Log;
 use ward_engine::chain;
 
@@ -38,38 +37,17 @@ impl Core {
     pub(crate) fn path_of(&self, program: &Program) -> Option<String> {
         let own = program.config.environment.get("PATH").cloned();
         own.or_else(|| {
-            let base = &self.settings.environment;
-            let (_, path) = base.iter().find(|(name, _)| name == "PATH")?;
+            let path = self.settings.environment.get(OsStr::new("PATH"))?;
             Some(path.to_string_lossy().into_owned())
         })
     }
 
     /// The names of what programs inherit.
     pub(crate) fn base_environment_names(&self) -> Vec<String> {
-        let names = self.settings.environment.iter();
+        let names = self.settings.environment.keys();
         names
-            .map(|(name, _)| name.to_string_lossy().into_owned())
+            .map(|name| name.to_string_lossy().into_owned())
             .collect()
-    }
-
-    fn environment(&self, config: &Process, group: &str) -> Vec<(OsString, OsString)> {
-        let mut all: BTreeMap<OsString, OsString> =
-            self.settings.environment.iter().cloned().collect();
-        let mut set = |name: &str, value: &str| all.insert(name.into(), value.into());
-        set(ENABLED, "1");
-        if let Some(url) = config
-            .serverurl
-            .as_ref()
-            .or(self.settings.server_url.as_ref())
-        {
-            set(SERVER_URL, url);
-        }
-        set(PROCESS_NAME, &config.name);
-        set(GROUP_NAME, group);
-        for (name, value) in &config.environment {
-            set(name, value);
-        }
-        all.into_iter().collect()
     }
 
     /// The identity of a program's user; none where it is our own already. Who cannot be found is an
@@ -130,13 +108,13 @@ impl Core {
             command::find(&config.command, path.as_deref()).map_err(|error| error.to_string())?;
         self.open_logs(id, &config)?;
         self.open_socket(&group, &config)?;
-        let environment = self.environment(&config, &group);
         let credentials = self.credentials_of(&config)?;
         let tree = self.plant(id, &config);
+        let environment = environment(&self.settings, &config, &group);
         let socket = config
             .socket
             .as_ref()
-            .and(self.position_of(&group))
+            .and_then(|_| self.position_of(&group))
             .and_then(|place| self.groups[place].sockets.get(&config.program));
         let limits: Vec<_> = tree.iter().filter_map(Tree::limit).collect();
         let spec = Spec {
@@ -149,7 +127,8 @@ impl Core {
             limits: &limits,
             cgroup: tree.as_ref().and_then(Tree::directory).map(Join::Birth),
             stdin: socket.map_or(Stdin::Pipe, |socket| Stdin::Fd(socket.as_fd())),
-            redirect_stderr: config.redirect_stderr,
+            stdout: self.sink(id, Stream::Stdout),
+            stderr: (!config.redirect_stderr).then(|| self.sink(id, Stream::Stderr)),
             ignore_sigpipe: true,
         };
         match self.custody.spawn(slot, &spec) {
@@ -161,7 +140,7 @@ impl Core {
                     program.tree = tree;
                 }
                 self.with_listener(id, Pool::spawned);
-                self.open_streams(id, spawned.pid, [Some(spawned.stdout), spawned.stderr], 0);
+                self.open_streams(id, spawned.pid, [spawned.stdout, spawned.stderr], 0);
                 Ok((spawned.pid, None))
             }
             Err(failure) => {
@@ -171,6 +150,24 @@ impl Core {
                 self.not_spawned(id, &config, failure)
             }
         }
+    }
+
+    /// Where an output goes that is about to be made: through us only if we do anything with it.
+    fn sink(&self, id: ProgramId, stream: Stream) -> Sink {
+        let Some(program) = self.programs.get(&id) else {
+            return Sink::Pipe;
+        };
+        let channel = match stream {
+            Stream::Stdout => &program.config.stdout,
+            Stream::Stderr => &program.config.stderr,
+        };
+        let is_wanted = program.log(stream).is_some()
+            || channel.syslog
+            || channel.capture_maxbytes > 0
+            || channel.events_enabled
+            || (program.ear.is_some() && stream == Stream::Stdout)
+            || self.log.tells(LogLevel::Debug);
+        if is_wanted { Sink::Pipe } else { Sink::Nowhere }
     }
 
     /// There is no process. If there was a child, it said why, as the original's says it.
@@ -324,6 +321,34 @@ impl Core {
             self.close_socket(name, &program);
         }
     }
+}
+
+/// What a process has as its environment, by name.
+fn environment<'a>(
+    settings: &'a Settings,
+    config: &'a Process,
+    group: &'a str,
+) -> Vec<Variable<'a>> {
+    let base = settings.environment.iter();
+    let mut all: Vec<Variable<'a>> = Vec::with_capacity(base.len() + 4 + config.environment.len());
+    all.extend(base.map(|(name, value)| (name.as_os_str(), value.as_os_str())));
+    let mut set = |name: &'a str, value: &'a str| {
+        let both = (OsStr::new(name), OsStr::new(value));
+        match all.binary_search_by_key(&both.0, |(name, _)| name) {
+            Ok(place) => all[place] = both,
+            Err(place) => all.insert(place, both),
+        }
+    };
+    set(ENABLED, "1");
+    if let Some(url) = config.serverurl.as_ref().or(settings.server_url.as_ref()) {
+        set(SERVER_URL, url);
+    }
+    set(PROCESS_NAME, &config.name);
+    set(GROUP_NAME, group);
+    for (name, value) in &config.environment {
+        set(name, value);
+    }
+    all
 }
 
 /// Whole seconds of nanoseconds.

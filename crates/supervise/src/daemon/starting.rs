@@ -248,7 +248,7 @@ impl Core {
         found: Vec<Adopted>,
         (configuration, loaded, memory): (Configuration, Loaded, Memory),
     ) -> Result<(), StartError> {
-        let host = crate::configuration::this_host(self.settings.environment.iter().cloned());
+        let host = crate::configuration::this_host(self.settings.environment.clone());
         let mut remembered: BTreeMap<u64, Configuration> = BTreeMap::new();
         if let Ok(host) = host {
             let numbers = recall.groups.iter().map(|(_, number)| *number);

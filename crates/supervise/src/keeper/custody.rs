@@ -12,13 +12,14 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
+use rustix::fs::{Mode, OFlags};
 use thiserror::Error;
 use ward_sys::contain::subreaper;
 use ward_sys::spawn::Landing;
 use ward_sys::{fifo, handover, pidfd};
 
 pub use adoption::{Adopted, Adoption, LeftOver, State};
-pub use spawning::{SpawnFailure, Spawned, Spec, Stdin};
+pub use spawning::{Sink, SpawnFailure, Spawned, Spec, Stdin};
 
 use super::pipes::{self, End};
 use super::place;
@@ -124,6 +125,8 @@ pub struct Custody {
     is_alone: bool,
     /// Where the streams of what is started are put.
     landing: Option<Landing>,
+    /// `/dev/null`, for outputs that go nowhere.
+    nothing: Option<OwnedFd>,
 }
 
 impl Custody {
@@ -156,6 +159,7 @@ impl Custody {
             waiting: VecDeque::new(),
             is_alone: false,
             landing: Landing::new().ok(),
+            nothing: nothing().ok(),
         };
         custody.make_room();
         custody.roomy = custody.house.roster.high();
@@ -544,6 +548,12 @@ impl Custody {
             let _ = self.send(&Message::LetGo(key), &[]);
         }
     }
+}
+
+/// Where nothing that is written is kept.
+fn nothing() -> io::Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+    Ok(rustix::fs::open("/dev/null", flags, Mode::empty())?)
 }
 
 fn signals_in(bits: u64) -> impl Iterator<Item = i32> {

@@ -49,8 +49,8 @@ mod watch;
 mod wire;
 
 pub use custody::{
-    Adopted, Adoption, Busy, ClaimError, Custody, FromKeeper, LeftOver, SpawnFailure, Spawned,
-    Spec, State, Stdin, Target,
+    Adopted, Adoption, Busy, ClaimError, Custody, FromKeeper, LeftOver, Sink, SpawnFailure,
+    Spawned, Spec, State, Stdin, Target,
 };
 pub use fate::code;
 pub use place::{Place, PlaceError};

@@ -70,6 +70,10 @@ pub(super) fn prepare(
     };
     let (stdin, stdout, stderr) = (stream(0)?, stream(1)?, stream(2)?);
     let environment = environment_with(role);
+    let environment: Vec<_> = environment
+        .iter()
+        .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+        .collect();
     let around = Surroundings {
         environment: &environment,
         directory: None,

@@ -174,11 +174,6 @@ impl Channel {
         self.settings.syslog.is_some()
     }
 
-    /// Whether [`Yield::Output`] is wanted from now on.
-    pub fn observe(&mut self, observed: bool) {
-        self.settings.observed = observed;
-    }
-
     /// Moves what is there, about `budget` bytes at most, and hands what is wanted to `hand`.
     pub fn turn(&mut self, budget: usize, hand: &mut dyn FnMut(Yield<'_>)) -> Progress {
         let mut moved = 0_u64;

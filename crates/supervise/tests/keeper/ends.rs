@@ -121,6 +121,40 @@ pub(crate) fn both_killed() -> Result {
     Ok(())
 }
 
+pub(crate) fn nobody_reads() -> Result {
+    let mut world = World::obedient()?;
+    let mute = WAITING.replacen("both", "mute", 1);
+    let pid = world.spawn("a", &mute)?;
+    kill(world.daemon()?)?;
+    world.wait(&format!("adopted a alive {pid}"))?;
+    world.wait("ready")?;
+    // Who has lost the keeper starts nobody, who would be nobody's child.
+    let daemon = world.daemon()?;
+    world.order("bereft b mute read x; exit 3")?;
+    let why = world.wait("not spawned b ")?;
+    ensure!(why == "Begin 32", "{why}");
+    world.wait("gone")?;
+    world.wait(&format!("adopted a alive {pid}"))?;
+    world.wait("ready")?;
+    world.spawn("b", "mute read x; exit 3")?;
+    world.order("write b x")?;
+    world.wait("exited b exit 3")?;
+    let (keeper, daemon) = (daemon, world.daemon_of(daemon).context("a daemon")?);
+    kill_process(pid_of(daemon)?, Signal::STOP)?;
+    kill(keeper)?;
+    kill(daemon)?;
+    world.start()?;
+    world.wait(&format!("adopted a alive {pid}"))?;
+    world.wait("ready")?;
+    fs::write(world.path("go"), "")?;
+    let end = world.wait("exited a ")?;
+    ensure!(end == "exit 9", "{end}");
+    ensure!(world.log("a").is_empty() && world.count("drained") == 0);
+    world.order("exit 0")?;
+    ensure!(world.end()?.code() == Some(0) && world.is_tidy());
+    Ok(())
+}
+
 pub(crate) fn daemon_stopped() -> Result {
     let mut world = World::obedient()?;
     let script = "while [ ! -e $WARD_TEST_KEEPER_PLACE/go ]; do sleep 0.05; done";

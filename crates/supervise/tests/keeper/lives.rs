@@ -74,6 +74,54 @@ pub(crate) fn closes_its_streams() -> Result {
     Ok(())
 }
 
+pub(crate) fn outputs_nowhere() -> Result {
+    let mut world = World::obedient()?;
+    let pipes = |world: &World| -> Result<Vec<String>> {
+        let entries = fs::read_dir(world.path("run"))?;
+        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        let mut names: Vec<String> = names.collect::<Result<_>>()?;
+        names.retain(|name| name.matches('.').count() == 2);
+        names.sort();
+        Ok(names)
+    };
+    let targets = "readlink /proc/$$/fd/1 /proc/$$/fd/2";
+    let half = format!("half {targets} | sed 's/.*[.]/./' >&2; echo unseen; echo seen >&2; read x");
+    world.spawn("a", &half)?;
+    until("the half that is seen", || {
+        world.log("a.err").ends_with(b"seen\n").then_some(())
+    })?;
+    let seen = String::from_utf8(world.log("a.err"))?;
+    ensure!(seen == "/dev/null\n.err\nseen\n", "{seen}");
+    let seen = pipes(&world)?;
+    ensure!(
+        seen.len() == 2 && seen[0].ends_with(".err") && seen[1].ends_with(".in"),
+        "{seen:?}"
+    );
+    world.order("write a x")?;
+    world.wait("exited a exit 0")?;
+    until("its end", || (world.count("drained a") == 1).then_some(()))?;
+    ensure!(world.log("a").is_empty());
+    let told = world.path("told");
+    let mute = format!(
+        "mute {targets} | cat >{}; echo unseen; echo unseen >&2; read x",
+        told.display()
+    );
+    world.spawn("b", &mute)?;
+    let told = until("what it is told", || {
+        let told = fs::read_to_string(&told).ok()?;
+        (told.lines().count() == 2).then_some(told)
+    })?;
+    ensure!(told == "/dev/null\n/dev/null\n", "{told}");
+    let seen = pipes(&world)?;
+    ensure!(seen.len() == 1 && seen[0].ends_with(".in"), "{seen:?}");
+    world.order("write b x")?;
+    world.wait("exited b exit 0")?;
+    ensure!(world.count("drained") == 1 && world.log("b").is_empty());
+    world.order("exit 0")?;
+    ensure!(world.end()?.code() == Some(0) && world.is_tidy());
+    Ok(())
+}
+
 pub(crate) fn orphans() -> Result {
     let mut world = World::obedient()?;
     world.spawn("a", "(sh -c 'echo $$; exit 5' &) ; exit 0")?;

@@ -10,9 +10,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, getppid, kill_process};
 use ward_supervise::api::Stream;
 use ward_supervise::keeper::{
-    Custody, Ended, FromKeeper, Key, Slot, Snapshot, Spec, State, Stdin, Target,
+    Custody, Ended, FromKeeper, Key, Sink, Slot, Snapshot, Spec, State, Stdin, Target,
 };
 use ward_sys::pipe::{self, Moved};
 
@@ -274,6 +275,13 @@ impl Daemon {
                 self.say(&format!("released {name} {}", released.is_ok()));
             }
             "spawn" => self.spawn(&name, &rest)?,
+            "bereft" => {
+                let keeper = self.custody.keeper_pid();
+                let pid = Pid::from_raw(keeper).context("a keeper")?;
+                kill_process(pid, Signal::KILL)?;
+                world::until("another parent", || (getppid() != Some(pid)).then_some(()))?;
+                self.spawn(&name, &rest)?;
+            }
             "many" => {
                 let start = std::time::Instant::now();
                 for number in 0..name.parse()? {
@@ -337,9 +345,11 @@ impl Daemon {
                 slot
             }
         };
-        let (redirect_stderr, script) = match script.strip_prefix("both ") {
-            Some(script) => (true, script),
-            None => (false, script),
+        let (sinks, script) = match script.split_once(' ') {
+            Some(("both", script)) => ((Sink::Pipe, None), script),
+            Some(("mute", script)) => ((Sink::Nowhere, Some(Sink::Nowhere)), script),
+            Some(("half", script)) => ((Sink::Nowhere, Some(Sink::Pipe)), script),
+            _ => ((Sink::Pipe, Some(Sink::Pipe)), script),
         };
         let command: Vec<OsString> = match script.strip_prefix("exec ") {
             Some(path) => vec![path.into()],
@@ -348,6 +358,10 @@ impl Daemon {
         // The whole of our own: whatever is ours alone must not get through.
         let mut environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
         environment.push(("WARD_ROLE".into(), "keeper:3,4,5".into()));
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+            .collect();
         let spawned = self.custody.spawn(
             slot,
             &Spec {
@@ -360,16 +374,19 @@ impl Daemon {
                 limits: &[],
                 cgroup: None,
                 stdin: Stdin::Pipe,
-                redirect_stderr,
+                stdout: sinks.0,
+                stderr: sinks.1,
                 ignore_sigpipe: true,
             },
         );
         match spawned {
             Ok(spawned) => {
                 let generation = spawned.generation;
-                self.read_from(slot, generation, Stream::Stdout, spawned.stdout)?;
-                if let Some(fd) = spawned.stderr {
-                    self.read_from(slot, generation, Stream::Stderr, fd)?;
+                let both = [spawned.stdout, spawned.stderr];
+                for (stream, fd) in Stream::ALL.into_iter().zip(both) {
+                    if let Some(fd) = fd {
+                        self.read_from(slot, generation, stream, fd)?;
+                    }
                 }
                 self.say(&format!("spawned {name} {}", spawned.pid));
             }

@@ -13,7 +13,7 @@ use anyhow::{Context as _, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, kill_process};
 use ward_supervise::api::Stream;
-use ward_supervise::keeper::{Custody, Ended, FromKeeper, Slot, Spec, State, Stdin};
+use ward_supervise::keeper::{Custody, Ended, FromKeeper, Sink, Slot, Spec, State, Stdin};
 use ward_sys::pipe::{self, Moved};
 use ward_testkit::moments::let_pass;
 
@@ -174,6 +174,10 @@ impl Storm {
             .collect();
         environment.push((TASK.into(), "program".into()));
         environment.push((program::NAME.into(), self.names[&slot].clone().into()));
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+            .collect();
         let spawned = self.custody.spawn(
             slot,
             &Spec {
@@ -186,14 +190,16 @@ impl Storm {
                 limits: &[],
                 cgroup: None,
                 stdin: Stdin::Pipe,
-                redirect_stderr: true,
+                stdout: Sink::Pipe,
+                stderr: None,
                 ignore_sigpipe: true,
             },
         );
         match spawned {
             Ok(spawned) => {
                 self.running.insert(slot, true);
-                self.read_from(slot, spawned.generation, Stream::Stdout, spawned.stdout)
+                let stdout = spawned.stdout.context("it has no output")?;
+                self.read_from(slot, spawned.generation, Stream::Stdout, stdout)
             }
             // It is told of next.
             Err(ward_supervise::keeper::SpawnFailure::KeeperGone(_)) => Ok(()),

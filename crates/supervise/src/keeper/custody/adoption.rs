@@ -50,9 +50,9 @@ pub struct Adopted {
     pub spawned_since_boot: Duration,
     /// What the last daemon remembered.
     pub snapshot: Snapshot,
-    /// Reader of its output, unless that was drained.
+    /// Reader of its output, unless that was drained or goes nowhere.
     pub stdout: Option<OwnedFd>,
-    /// Reader of its errors, unless that was drained or is one with its output.
+    /// Reader of its errors, unless that was drained, goes nowhere or is one with its output.
     pub stderr: Option<OwnedFd>,
     /// Whether its errors go where its output goes.
     pub redirect_stderr: bool,

@@ -3,7 +3,7 @@
 //! The order, and what is there if this process is killed between two steps:
 //! 1. The roster says that a new generation is being started: there is no process, and none is made up.
 //! 2. Pipes are made and opened: names without a process, which the next daemon removes.
-//! 3. The keeper is sent their readers. Should all of us but the keeper and the program die from here on,
+//! 3. The keeper is sent their readers, if there are any. Should all of us but the keeper and the program die from here on,
 //!    what the program writes is held: by the keeper or, until it has received it, by the packet itself.
 //! 4. The process is made. The kernel writes its id into the roster before it runs: from that store on
 //!    it is known, whatever becomes of us, and its end is noted under its slot.
@@ -14,10 +14,11 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::process::Resource;
 use thiserror::Error;
 use ward_sys::spawn::{
-    Credentials, Group, Join, Landing, Launch, Limit, NotBeside, SpawnError, Surroundings,
+    Credentials, Group, Join, Landing, Launch, Limit, NotBeside, SpawnError, Surroundings, Variable,
 };
 use ward_sys::stage::Stage;
 use ward_sys::{clock, fifo, limits, pidfd};
@@ -43,13 +44,23 @@ pub enum Stdin<'a> {
     Fd(BorrowedFd<'a>),
 }
 
+/// Where one of a program's outputs goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sink {
+    /// A pipe, whose reader is given back.
+    Pipe,
+    /// `/dev/null`: nobody wants to read it, so there is nothing to keep, to wake for and to move. A pipe
+    /// where there is no such device.
+    Nowhere,
+}
+
 /// A program to be started.
 #[derive(Debug, Clone, Copy)]
 pub struct Spec<'a> {
     /// Program and arguments; without a slash it is searched for in the `PATH` of `environment`.
     pub command: &'a [OsString],
     /// Its environment, complete.
-    pub environment: &'a [(OsString, OsString)],
+    pub environment: &'a [Variable<'a>],
     /// Its directory, if another than the daemon's.
     pub directory: Option<&'a OsStr>,
     /// Its file mode creation mask, if another.
@@ -65,8 +76,10 @@ pub struct Spec<'a> {
     pub cgroup: Option<Join<'a>>,
     /// Its input.
     pub stdin: Stdin<'a>,
-    /// Whether its errors go where its output goes.
-    pub redirect_stderr: bool,
+    /// Its output.
+    pub stdout: Sink,
+    /// Its errors; none if they go where its output goes.
+    pub stderr: Option<Sink>,
     /// Whether it begins with SIGPIPE ignored, as Supervisor's programs do.
     pub ignore_sigpipe: bool,
 }
@@ -80,9 +93,9 @@ pub struct Spawned {
     pub generation: u32,
     /// When it was started, in nanoseconds since 1970.
     pub at: u64,
-    /// Reader of its output, which does not block.
-    pub stdout: OwnedFd,
-    /// Reader of its errors, unless those are redirected.
+    /// Reader of its output, which does not block, unless it goes nowhere.
+    pub stdout: Option<OwnedFd>,
+    /// Reader of its errors, unless those are redirected or go nowhere.
     pub stderr: Option<OwnedFd>,
 }
 
@@ -128,8 +141,28 @@ impl SpawnFailure {
 /// The ends of the pipes of one process.
 struct Pipes {
     stdin: Option<OwnedFd>,
-    stdout: (OwnedFd, OwnedFd),
-    stderr: Option<(OwnedFd, OwnedFd)>,
+    stdout: Option<Pipe>,
+    stderr: Option<Pipe>,
+}
+
+/// The ends of one.
+struct Pipe {
+    writer: OwnedFd,
+    reader: OwnedFd,
+}
+
+impl Pipes {
+    /// The readers, for the keeper.
+    fn message(&self, slot: Slot, generation: u32) -> Option<(Message, Vec<BorrowedFd<'_>>)> {
+        let first = match (&self.stdout, &self.stderr) {
+            (Some(_), _) => Stream::Stdout,
+            (None, Some(_)) => Stream::Stderr,
+            (None, None) => return None,
+        };
+        let both = [&self.stdout, &self.stderr].into_iter().flatten();
+        let readers = both.map(|pipe| pipe.reader.as_fd()).collect();
+        Some((Message::Readers(slot, generation, first), readers))
+    }
 }
 
 impl Custody {
@@ -141,7 +174,7 @@ impl Custody {
     pub fn spawn(&mut self, slot: Slot, spec: &Spec<'_>) -> Result<Spawned, SpawnFailure> {
         self.idle(slot).map_err(|_| SpawnFailure::Busy)?;
         let flags = Flags {
-            redirect_stderr: spec.redirect_stderr,
+            redirect_stderr: spec.stderr.is_none(),
             stdin: matches!(spec.stdin, Stdin::Pipe),
         };
         let at = wall_clock();
@@ -162,8 +195,8 @@ impl Custody {
             pid,
             generation,
             at,
-            stdout: pipes.stdout.1,
-            stderr: pipes.stderr.map(|(_, reader)| reader),
+            stdout: pipes.stdout.map(|pipe| pipe.reader),
+            stderr: pipes.stderr.map(|pipe| pipe.reader),
         })
     }
 
@@ -176,13 +209,16 @@ impl Custody {
         let pipes = self
             .make_pipes(slot, generation, spec)
             .map_err(SpawnFailure::Pipes)?;
-        let mut readers = vec![pipes.stdout.1.as_fd()];
-        readers.extend(pipes.stderr.as_ref().map(|(_, reader)| reader.as_fd()));
-        self.send(
-            &Message::Readers(slot, generation, Stream::Stdout),
-            &readers,
-        )
-        .map_err(SpawnFailure::KeeperGone)?;
+        match pipes.message(slot, generation) {
+            Some((message, readers)) => self
+                .send(&message, &readers)
+                .map_err(SpawnFailure::KeeperGone)?,
+            // Nothing is said, so that nothing would say that nobody hears.
+            None if !self.is_keepers_child() => {
+                return Err(SpawnFailure::KeeperGone(Errno::PIPE.into()));
+            }
+            None => {}
+        }
 
         let mut launch = self
             .prepare(spec)
@@ -196,11 +232,10 @@ impl Custody {
             (None, Stdin::Fd(fd)) => fd,
             (None, Stdin::Pipe) => self.socket.as_fd(),
         };
-        let stdout = pipes.stdout.0.as_fd();
-        let stderr = pipes
-            .stderr
-            .as_ref()
-            .map_or(stdout, |(pipe, _)| pipe.as_fd());
+        let nothing = self.nothing.as_ref().unwrap_or(&self.socket).as_fd();
+        let [stdout, stderr] = [&pipes.stdout, &pipes.stderr]
+            .map(|pipe| pipe.as_ref().map_or(nothing, |pipe| pipe.writer.as_fd()));
+        let stderr = spec.stderr.map_or(stdout, |_| stderr);
         let roster = &self.house.roster;
         let beside = launch
             .start_beside(roster.cell_word(slot), landing, [stdin, stdout, stderr])
@@ -222,27 +257,34 @@ impl Custody {
         Ok((pid, pipes))
     }
 
+    /// Whether what is started beside us has the keeper as its parent.
+    fn is_keepers_child(&self) -> bool {
+        rustix::process::getppid()
+            .is_some_and(|parent| parent.as_raw_nonzero().get() == self.keeper_pid())
+    }
+
     fn make_pipes(&self, slot: Slot, generation: u32, spec: &Spec<'_>) -> io::Result<Pipes> {
         let directory = self.house.directory.as_fd();
         let owner = spec.credentials.map(|who| (who.uid, who.gid));
         let make = |end| fifo::make(directory, &pipes::name(slot, generation, end), owner);
-        let both = |stream| -> io::Result<_> {
+        let both = |stream, sink: Option<Sink>| -> io::Result<_> {
+            match sink {
+                Some(Sink::Nowhere) if self.nothing.is_some() => return Ok(None),
+                None => return Ok(None),
+                Some(Sink::Nowhere | Sink::Pipe) => {}
+            }
             let end = End::Out(stream);
             let writer = make(end)?;
             let reader = fifo::reader_of_made(directory, &pipes::name(slot, generation, end))?;
-            Ok((writer, reader))
+            Ok(Some(Pipe { writer, reader }))
         };
         Ok(Pipes {
             stdin: match spec.stdin {
                 Stdin::Pipe => Some(make(End::In)?),
                 Stdin::Fd(_) => None,
             },
-            stdout: both(Stream::Stdout)?,
-            stderr: if spec.redirect_stderr {
-                None
-            } else {
-                Some(both(Stream::Stderr)?)
-            },
+            stdout: both(Stream::Stdout, Some(spec.stdout))?,
+            stderr: both(Stream::Stderr, spec.stderr)?,
         })
     }
 
@@ -252,13 +294,13 @@ impl Custody {
             limits.push(nofile);
         }
         // The role is ours alone, even where somebody made this from our own environment.
-        let is_foreign = |(name, _): &(OsString, OsString)| name != role::VARIABLE;
-        let filtered: Vec<(OsString, OsString)>;
+        let is_foreign = |(name, _): &Variable<'_>| *name != role::VARIABLE;
+        let filtered: Vec<Variable<'_>>;
         let environment = if spec.environment.iter().all(is_foreign) {
             spec.environment
         } else {
             let kept = spec.environment.iter().filter(|item| is_foreign(item));
-            filtered = kept.cloned().collect();
+            filtered = kept.copied().collect();
             &filtered
         };
         // Its streams are put where it finds them when it is started.
