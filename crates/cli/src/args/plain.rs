@@ -4,6 +4,7 @@
 //! says what is wrong. That both read the same is tested.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ward_model::exit_code;
@@ -24,9 +25,10 @@ enum Takes<T> {
 }
 
 /// What excludes one another is not among them, but by being the same.
-const OF_LOCK: [Known<LockArgs>; 7] = [
+const OF_LOCK: [Known<LockArgs>; 9] = [
     ("--no-wait", Takes::Nothing(|it| it.no_wait = true)),
     ("--shared", Takes::Nothing(|it| it.shared = true)),
+    ("--exec", Takes::Nothing(|it| it.exec = true)),
     ("--quiet", Takes::Nothing(|it| it.run.quiet = true)),
     ("-q", Takes::Nothing(|it| it.run.quiet = true)),
     (
@@ -34,6 +36,13 @@ const OF_LOCK: [Known<LockArgs>; 7] = [
         Takes::Value(|it, text| duration(&mut it.wait, text)),
     ),
     ("--why", Takes::Value(|it, text| string(&mut it.why, text))),
+    (
+        "--lock-dir",
+        Takes::Value(|it, text| {
+            it.place.lock_dir = Some(PathBuf::from(text));
+            Some(())
+        }),
+    ),
     (
         "--timeout",
         Takes::Value(|it, text| duration(&mut it.run.timeout, text)),
@@ -57,7 +66,11 @@ const OF_RUN: [Known<LockedRunArgs>; 4] = [
 ];
 
 /// These excluded one another.
-const NOT_BOTH: [[&str; 2]; 2] = [["--no-wait", "--wait"], ["--quiet", "-q"]];
+const NOT_BOTH: [[&str; 2]; 3] = [
+    ["--no-wait", "--wait"],
+    ["--quiet", "-q"],
+    ["--exec", "--timeout"],
+];
 
 fn duration(to: &mut Option<Duration>, text: &str) -> Option<()> {
     *to = Some(quantity::duration(text).ok()?);
@@ -277,6 +290,8 @@ mod tests {
             "lock x --shared --wait 5m -- true",
             "lock x --wait=5m --why reason -q -- true --wait 7",
             "lock x --timeout 10m --quiet -- true",
+            "lock x --exec --lock-dir /tmp/y -- true --exec",
+            "lock x --lock-dir=y --why z -- true",
             "run -- true",
             "run --quiet --timeout=30s -- make",
             "run --lock deploy -q -- make --lock x",
@@ -305,6 +320,9 @@ mod tests {
             "lock x --wait= -- true",
             "lock x --wait soon -- true",
             "lock x --hold tree -- true",
+            "lock x --exec --timeout 5m -- true",
+            "lock x --exec --exec -- true",
+            "lock x --lock-dir= -- true",
             "run",
             "run true",
             "run --lock -- true",
@@ -328,7 +346,7 @@ mod tests {
     /// Whatever stands where: what is taken for plain is what all the descriptions say.
     #[test]
     fn nothing_is_read_in_two_ways() {
-        const WORDS: [&str; 20] = [
+        const WORDS: [&str; 22] = [
             "x",
             "--",
             "-",
@@ -341,8 +359,10 @@ mod tests {
             "a b",
             "--no-wait",
             "--shared",
+            "--exec",
             "--timeout",
             "--lock",
+            "--lock-dir",
             "true",
             "",
             "--wai",
