@@ -47,26 +47,52 @@ pub(crate) fn run(arguments: &LogsArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-/// The files of a log, oldest first, opened at once so that a rotation in between loses none.
+/// The files of a log, oldest first, opened so that a rotation in between loses none: from the youngest
+/// on, as a rotation moves each to a higher number, where it is met then, or met again. Who looked the
+/// other way round would pass one of them by. Between two steps of a rotation there may be no current one.
 fn parts(path: &Path) -> io::Result<Vec<File>> {
-    // A number may be missing, where a writer was killed while it rotated.
-    let mut older: Vec<File> = numbers(path)
-        .into_iter()
-        .filter_map(|number| File::open(log_part(path, number)).ok())
-        .collect();
-    older.push(File::open(path)?);
-    // What was the current part a moment ago may have been put aside between the two.
+    let mut files = Vec::new();
+    let missing = match File::open(path) {
+        Ok(current) => {
+            files.push(current);
+            None
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(error),
+        Err(error) => return Err(error),
+    };
+    let mut next = 1;
+    loop {
+        // A number may be missing, also where a writer was killed while it rotated. What is behind the
+        // last one now was not there when it was listed.
+        let listed = numbers(path);
+        let moved = listed.iter().map(|number| number.saturating_add(1));
+        let mut numbers: Vec<u32> = listed.iter().copied().chain(moved).collect();
+        numbers.retain(|number| *number >= next);
+        numbers.sort_unstable();
+        numbers.dedup();
+        if !listed.iter().any(|number| *number >= next) {
+            break;
+        }
+        for number in numbers {
+            files.extend(File::open(log_part(path, number)).ok());
+            next = number.saturating_add(1);
+        }
+    }
     let mut seen = std::collections::HashSet::new();
-    older.retain(|file| file.metadata().is_ok_and(|meta| seen.insert(meta.ino())));
-    Ok(older)
+    files.retain(|file| file.metadata().is_ok_and(|meta| seen.insert(meta.ino())));
+    files.reverse();
+    match missing {
+        Some(error) if files.is_empty() => Err(error),
+        Some(_) | None => Ok(files),
+    }
 }
 
-/// The numbers of a log's older parts, the oldest first.
+/// The numbers of a log's older parts, in no order.
 fn numbers(path: &Path) -> Vec<u32> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Vec::new();
     };
-    let mut numbers: Vec<u32> = fs::read_dir(directory)
+    fs::read_dir(directory)
         .into_iter()
         .flatten()
         .flatten()
@@ -74,12 +100,10 @@ fn numbers(path: &Path) -> Vec<u32> {
             let other = entry.file_name();
             let rest = other.as_bytes().strip_prefix(name.as_bytes())?;
             let number = std::str::from_utf8(rest.strip_prefix(b".")?).ok()?;
-            number.parse().ok()
+            // None behind the last there can be.
+            number.parse().ok().filter(|number| *number < u32::MAX)
         })
-        .collect();
-    numbers.sort_unstable();
-    numbers.reverse();
-    numbers
+        .collect()
 }
 
 fn print(path: &Path, lines: Option<usize>, follow: bool, out: &mut impl Write) -> io::Result<()> {
@@ -192,6 +216,49 @@ mod tests {
         print(&path, lines, false, &mut out).expect("print");
         fs::remove_dir_all(&directory).expect("clean up");
         String::from_utf8(out).expect("text")
+    }
+
+    /// Puts every part one further, as the writer does, and begins a new one.
+    fn rotate(path: &Path, keep: u32, text: &str) {
+        let draft = path.with_extension("new");
+        fs::write(&draft, text).expect("write");
+        for number in (1..keep).rev() {
+            let _ = fs::rename(log_part(path, number), log_part(path, number + 1));
+        }
+        fs::rename(path, log_part(path, 1)).expect("put aside");
+        fs::rename(&draft, path).expect("begun");
+    }
+
+    #[test]
+    fn a_rotation_in_between_loses_no_part() {
+        const KEEP: u32 = 100;
+        const ROTATIONS: u32 = 500;
+        let place = std::env::temp_dir().join(format!("ward-logs-moving-{}", std::process::id()));
+        fs::create_dir_all(&place).expect("a directory");
+        let path = place.join("log");
+        fs::write(&path, "0").expect("write");
+        for number in 1..=KEEP {
+            rotate(&path, KEEP, &number.to_string());
+        }
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for number in KEEP + 1..=ROTATIONS {
+                    rotate(&path, KEEP, &number.to_string());
+                }
+            });
+            while !writer.is_finished() {
+                let numbers: Vec<u32> = parts(&path)
+                    .expect("parts")
+                    .into_iter()
+                    .map(|file| io::read_to_string(file).expect("read"))
+                    .map(|text| text.parse().expect("a number"))
+                    .collect();
+                // The oldest may go while we look; nobody may between two others.
+                let whole = numbers.windows(2).all(|two| two[0] + 1 == two[1]);
+                assert!(whole && numbers.len() > 50, "{numbers:?}");
+            }
+        });
+        fs::remove_dir_all(&place).expect("clean up");
     }
 
     #[test]
