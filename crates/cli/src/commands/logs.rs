@@ -21,6 +21,10 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Lines that are shown first where a log is followed.
 const FIRST_LINES: usize = 10;
 
+/// How often parts are looked for before what was found is taken as it is: a writer who begins new ones as
+/// fast as they are looked for never stands still.
+const LOOKS: usize = 200;
+
 /// Bytes read at a time.
 const PIECE: usize = 64 << 10;
 
@@ -47,10 +51,24 @@ pub(crate) fn run(arguments: &LogsArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-/// The files of a log, oldest first, opened so that a rotation in between loses none: from the youngest
-/// on, as a rotation moves each to a higher number, where it is met then, or met again. Who looked the
-/// other way round would pass one of them by. Between two steps of a rotation there may be no current one.
+/// The files of a log, oldest first, as they were at one moment: it is looked again where another part was
+/// begun meanwhile.
 fn parts(path: &Path) -> io::Result<Vec<File>> {
+    let current = || fs::metadata(path).ok().map(|meta| meta.ino());
+    for _ in 0..LOOKS {
+        let before = current();
+        let files = look_once(path)?;
+        // Between two steps of a rotation there is no current one.
+        if before.is_some() && current() == before {
+            return Ok(files);
+        }
+    }
+    look_once(path)
+}
+
+/// Opens them from the youngest on, as a rotation moves each to the next number, where it is met then, or
+/// met again. Who looked the other way round would pass one of them by.
+fn look_once(path: &Path) -> io::Result<Vec<File>> {
     let mut files = Vec::new();
     let missing = match File::open(path) {
         Ok(current) => {
