@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ward_model::cookie::{Cookies, WARD_RUN_ID};
 use ward_model::report::{Listed, Process as Named};
 use ward_model::spec::KILL_PATIENCE;
@@ -43,6 +43,7 @@ impl Known {
     /// Ends everybody that has come since, and does not ask to stay. Returns who was killed, the
     /// guardian aside (it may still be ending), and who could not be ended.
     pub(super) fn end_others(&self, guardian: u32, cookies: Option<&Cookies>) -> (Listed, Listed) {
+        await_end(guardian);
         let is_guardian = |stat: &Stat| u32::try_from(stat.pid) == Ok(guardian);
         let mut killed = Listed::default();
         let mut seen = HashSet::new();
@@ -66,7 +67,8 @@ impl Known {
                 }
                 progress = Instant::now();
             };
-            for member in &members {
+            // Children first: see `await_end` for who stands still as the process above him ends.
+            for member in members.iter().rev() {
                 match member.signal(KILL) {
                     Told::Yes | Told::Gone | Told::Denied => {}
                 }
@@ -119,6 +121,22 @@ impl Known {
         }
         (members, is_whole)
     }
+}
+
+/// Waits until a guardian that was killed has ended, for as long as that may take. Its end cuts the process
+/// groups of the step off from their session, and the kernel sends SIGHUP to all of such a group if one of
+/// it stands still by then (_exit(2), setpgid(2): orphaned process groups): also to who stays on purpose.
+fn await_end(guardian: u32) {
+    let Some(guardian) = i32::try_from(guardian).ok().and_then(Process::hold) else {
+        return;
+    };
+    if guardian.stat().ppid != own_pid() {
+        return;
+    }
+    // Should it only have lost its line.
+    let _ = guardian.signal(KILL);
+    let mut fds = [PollFd::new(&guardian, PollFlags::IN)];
+    let _ = poll(&mut fds, Timespec::try_from(KILL_PATIENCE).ok().as_ref());
 }
 
 /// An environment without the identity of the run: only its guardian knew which one is ours. A daemon

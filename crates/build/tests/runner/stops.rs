@@ -115,7 +115,7 @@ fn a_status_of_0_does_not_save_it() -> anyhow::Result<()> {
     Ok(())
 }
 
-const DEAF: &str = "trap '' TERM; (trap '' TERM; while :; do sleep 1; done) & echo ready; \
+const DEAF: &str = "set +x; trap '' TERM; (trap '' TERM; while :; do sleep 1; done) & echo ready; \
                     while :; do sleep 1; done";
 
 fn who_does_not_listen_is_killed() -> anyhow::Result<()> {
@@ -286,7 +286,7 @@ fn what_is_done_after_a_stop_has_a_limit() -> anyhow::Result<()> {
 fn a_stop_after_the_last_step() -> anyhow::Result<()> {
     // It has ended, and what it left behind is waited for: it is what it is, but nothing is waited for
     // any longer.
-    let mut stage = Stage::new(&["sleep 600 & echo ready"])?;
+    let mut stage = Stage::new(&["set +x; sleep 600 & echo ready"])?;
     stage.plan.job.leftover_grace = Duration::from_secs(3600);
     let going = stage.start()?;
     stage.await_log("\nready\n")?;

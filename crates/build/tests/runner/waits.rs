@@ -78,7 +78,8 @@ fn lock_of(stage: &mut Stage) -> String {
 }
 
 fn a_lock_is_held_to_the_last_process() -> anyhow::Result<()> {
-    let mut stage = Stage::new(&["sleep 600 & echo $WARD_LOCK_NAME $WARD_LOCK_MODE; echo ready"])?;
+    let mut stage =
+        Stage::new(&["set +x; sleep 600 & echo $WARD_LOCK_NAME $WARD_LOCK_MODE; echo ready"])?;
     let name = lock_of(&mut stage);
     stage.plan.job.leftover_grace = Duration::from_secs(3600);
     let going = stage.start()?;
