@@ -5,7 +5,9 @@ use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ward_supervise::logs::Next;
+use ward_testkit::patience::wait_until;
 
 use super::world::{Heard, World, make_fifo, open_fifo, pump, put, turn};
 
@@ -107,6 +109,13 @@ fn what_nobody_will_ever_read_is_dropped_and_counted() {
     put(&mut writer, "read");
     turn(&mut channel, &mut heard);
     drop(reader);
+    // A test beside this one may have forked while it was open.
+    let mut ends = [PollFd::new(&end, PollFlags::OUT)];
+    wait_until("the end of all readers", || {
+        poll(&mut ends, Some(&Timespec::default())).is_ok()
+            && ends[0].revents().contains(PollFlags::ERR)
+    })
+    .expect("they end");
     put(&mut writer, "dropped");
     assert_eq!(turn(&mut channel, &mut heard).moved, 7);
     put(&mut writer, "as well");
