@@ -20,10 +20,11 @@ use crate::cargo;
 const LIST: &str = "crates/cli/order.txt";
 
 /// What is run, the most frequent first. `{}` is a directory that exists for this.
-const RUNS: [&[&str]; 6] = [
+const RUNS: [&[&str]; 7] = [
     &["run", "--", "true"],
     &["lock", "xtask-order", "--", "true"],
     &["run", "--report", "{}/report.json", "--", "true"],
+    &["lock", "xtask-order", "--exec", "--", "true"],
     &["run", "--timeout", "1h", "--", "true"],
     &["run", "--shell", "true"],
     &["--version"],
@@ -144,8 +145,8 @@ mod steps {
             }
         })
         .with_context(|| format!("executing ward {} step by step", words.join(" ")))?;
-        // It has been waited for above; this only forgets it.
-        let _ = shell.try_wait();
+        // It has been waited for above, unless it became the command and was let go.
+        let _ = shell.wait();
         if order.is_empty() {
             bail!("ward {} executed nothing", words.join(" "));
         }

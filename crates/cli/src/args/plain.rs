@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use ward_model::exit_code;
 use ward_model::quantity;
 
@@ -25,7 +26,7 @@ enum Takes<T> {
 }
 
 /// What excludes one another is not among them, but by being the same.
-const OF_LOCK: [Known<LockArgs>; 9] = [
+const OF_LOCK: [Known<LockArgs>; 10] = [
     ("--no-wait", Takes::Nothing(|it| it.no_wait = true)),
     ("--shared", Takes::Nothing(|it| it.shared = true)),
     ("--exec", Takes::Nothing(|it| it.exec = true)),
@@ -47,14 +48,22 @@ const OF_LOCK: [Known<LockArgs>; 9] = [
         "--timeout",
         Takes::Value(|it, text| duration(&mut it.run.timeout, text)),
     ),
+    (
+        "--containment",
+        Takes::Value(|it, text| containment(&mut it.run.surroundings.containment, text)),
+    ),
 ];
 
-const OF_RUN: [Known<LockedRunArgs>; 4] = [
+const OF_RUN: [Known<LockedRunArgs>; 5] = [
     ("--quiet", Takes::Nothing(|it| it.run.quiet = true)),
     ("-q", Takes::Nothing(|it| it.run.quiet = true)),
     (
         "--timeout",
         Takes::Value(|it, text| duration(&mut it.run.timeout, text)),
+    ),
+    (
+        "--containment",
+        Takes::Value(|it, text| containment(&mut it.run.surroundings.containment, text)),
     ),
     (
         "--lock",
@@ -66,14 +75,20 @@ const OF_RUN: [Known<LockedRunArgs>; 4] = [
 ];
 
 /// These excluded one another.
-const NOT_BOTH: [[&str; 2]; 3] = [
+const NOT_BOTH: [[&str; 2]; 4] = [
     ["--no-wait", "--wait"],
     ["--quiet", "-q"],
     ["--exec", "--timeout"],
+    ["--exec", "--containment"],
 ];
 
 fn duration(to: &mut Option<Duration>, text: &str) -> Option<()> {
     *to = Some(quantity::duration(text).ok()?);
+    Some(())
+}
+
+fn containment(to: &mut Containment, text: &str) -> Option<()> {
+    *to = Containment::from_str(text, false).ok()?;
     Some(())
 }
 
@@ -88,18 +103,21 @@ pub(super) fn read(words: impl IntoIterator<Item = OsString>) -> Option<Ward> {
     let verb = words.next()?;
     let verb = match verb.to_str()? {
         "lock" => {
-            let name = words.next()?.into_string().ok()?;
-            // An option, or nothing that could be a lock.
-            if name.is_empty() || name.starts_with('-') {
-                return None;
-            }
-            let mut arguments = LockArgs::plain(name);
-            arguments.run.command = options(&OF_LOCK, &mut arguments, words)?;
+            let mut arguments = LockArgs::plain();
+            let of_lock = Words {
+                options: &OF_LOCK,
+                name: Some(|it| &mut it.name),
+            };
+            arguments.run.command = of_lock.read(&mut arguments, words)?;
             Verb::Lock(Box::new(arguments))
         }
         "run" => {
             let mut arguments = LockedRunArgs::plain();
-            arguments.run.command = options(&OF_RUN, &mut arguments, words)?;
+            let of_run = Words {
+                options: &OF_RUN,
+                name: None,
+            };
+            arguments.run.command = of_run.read(&mut arguments, words)?;
             Verb::Run(Box::new(arguments))
         }
         _ => return None,
@@ -107,57 +125,68 @@ pub(super) fn read(words: impl IntoIterator<Item = OsString>) -> Option<Ward> {
     Some(Ward { verb })
 }
 
-/// Reads options to the `--` that must be there, and hands back the command behind it.
-fn options<T>(
-    known: &[Known<T>],
-    to: &mut T,
-    mut words: impl Iterator<Item = OsString>,
-) -> Option<Vec<OsString>> {
-    let mut seen: Vec<&str> = Vec::new();
-    loop {
-        let word = words.next()?;
-        if word == "--" {
-            break;
-        }
-        let word = word.to_str()?;
-        let (name, value) = match word.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (word, None),
-        };
-        let (name, takes) = known.iter().find(|(known, _)| *known == name)?;
-        let excluded = |it: &&str| {
-            NOT_BOTH
-                .iter()
-                .any(|both| both.contains(it) && both.contains(name))
-        };
-        if seen.contains(name) || seen.iter().any(excluded) {
-            return None;
-        }
-        seen.push(name);
-        match (takes, value) {
-            (Takes::Nothing(set), None) => set(to),
-            (Takes::Nothing(_), Some(_)) => return None,
-            (Takes::Value(set), Some(value)) if !value.is_empty() => set(to, value)?,
-            (Takes::Value(_), Some(_)) => return None,
-            (Takes::Value(set), None) => {
-                let value = words.next()?;
-                let value = value
-                    .to_str()
-                    .filter(|it| !it.is_empty() && !it.starts_with('-'))?;
-                set(to, value)?;
+/// What may stand before the `--`.
+struct Words<T: 'static> {
+    options: &'static [Known<T>],
+    /// What has to stand among them.
+    name: Option<fn(&mut T) -> &mut String>,
+}
+
+impl<T> Words<T> {
+    /// Reads all to the `--` that must be there, and hands back the command behind it.
+    fn read(&self, to: &mut T, mut words: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
+        let mut seen: Vec<&str> = Vec::new();
+        let mut unnamed = self.name;
+        loop {
+            let word = words.next()?;
+            if word == "--" {
+                break;
+            }
+            let word = word.to_str()?;
+            if !word.starts_with('-') {
+                let name = unnamed.take().filter(|_| !word.is_empty())?;
+                word.clone_into(name(to));
+                continue;
+            }
+            let (name, value) = match word.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (word, None),
+            };
+            let (name, takes) = self.options.iter().find(|(known, _)| *known == name)?;
+            let excluded = |it: &&str| {
+                NOT_BOTH
+                    .iter()
+                    .any(|both| both.contains(it) && both.contains(name))
+            };
+            if seen.contains(name) || seen.iter().any(excluded) {
+                return None;
+            }
+            seen.push(name);
+            match (takes, value) {
+                (Takes::Nothing(set), None) => set(to),
+                (Takes::Nothing(_), Some(_)) => return None,
+                (Takes::Value(set), Some(value)) if !value.is_empty() => set(to, value)?,
+                (Takes::Value(_), Some(_)) => return None,
+                (Takes::Value(set), None) => {
+                    let value = words.next()?;
+                    let value = value
+                        .to_str()
+                        .filter(|it| !it.is_empty() && !it.starts_with('-'))?;
+                    set(to, value)?;
+                }
             }
         }
+        let command: Vec<OsString> = words.collect();
+        (unnamed.is_none() && !command.is_empty()).then_some(command)
     }
-    let command: Vec<OsString> = words.collect();
-    (!command.is_empty()).then_some(command)
 }
 
 // What is so where nothing is said: the same as in the descriptions.
 
 impl LockArgs {
-    fn plain(name: String) -> Self {
+    fn plain() -> Self {
         Self {
-            name,
+            name: String::new(),
             shared: false,
             exclusive: false,
             mode: None,
@@ -291,8 +320,12 @@ mod tests {
             "lock x --wait=5m --why reason -q -- true --wait 7",
             "lock x --timeout 10m --quiet -- true",
             "lock x --exec --lock-dir /tmp/y -- true --exec",
+            "lock --exec x -- true",
+            "lock --wait 5m a=shared --why z -- true",
             "lock x --lock-dir=y --why z -- true",
             "run -- true",
+            "lock --containment guardian x -- true",
+            "run --containment=cgroup -- make",
             "run --quiet --timeout=30s -- make",
             "run --lock deploy -q -- make --lock x",
         ] {
@@ -313,6 +346,8 @@ mod tests {
             "lock x --help -- true",
             "lock -- x true",
             "lock x true",
+            "lock x y -- true",
+            "lock --exec -- true",
             "lock x --no-wait --wait 5m -- true",
             "lock x --shared --shared -- true",
             "lock x --no-wait=yes -- true",
@@ -323,6 +358,8 @@ mod tests {
             "lock x --exec --timeout 5m -- true",
             "lock x --exec --exec -- true",
             "lock x --lock-dir= -- true",
+            "lock x --containment Guardian -- true",
+            "lock x --exec --containment guardian -- true",
             "run",
             "run true",
             "run --lock -- true",
@@ -346,7 +383,7 @@ mod tests {
     /// Whatever stands where: what is taken for plain is what all the descriptions say.
     #[test]
     fn nothing_is_read_in_two_ways() {
-        const WORDS: [&str; 22] = [
+        const WORDS: [&str; 24] = [
             "x",
             "--",
             "-",
@@ -361,6 +398,8 @@ mod tests {
             "--shared",
             "--exec",
             "--timeout",
+            "--containment=guardian",
+            "--containment",
             "--lock",
             "--lock-dir",
             "true",
