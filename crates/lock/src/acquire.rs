@@ -35,7 +35,7 @@ use crate::wait::{FIRST_LOOK, LAST_LOOK, LOOK, Obstacle, Way, Woken, is_readable
 const SHORTLY: Duration = Duration::from_secs(2);
 
 /// Who waits less than this is told nothing: to look who holds costs more than most such waits.
-const UNTOLD: Duration = Duration::from_millis(100);
+const UNTOLD: Duration = Duration::from_millis(250);
 
 /// How often we look whether somebody uses a lock by now.
 const ABSENT: Duration = Duration::from_millis(20);

@@ -31,8 +31,9 @@ pub(crate) const LAST_LOOK: Duration = Duration::from_millis(50);
 /// So many are looked at by who is not next.
 const LOOKED_AT: usize = 3;
 
-/// Who is not next looks whether he is after so many times the pace, at most.
-const MOST_PACES: u32 = 8;
+/// Who is not next looks whether he is after so long, at the latest: where all before him are gone, nobody
+/// else wakes him.
+const LATEST: Duration = Duration::from_millis(400);
 
 /// So often who is next looks before he sleeps.
 const TRIES: u32 = 24;
@@ -112,8 +113,8 @@ pub(crate) enum Woken {
 
 impl Obstacle<'_> {
     /// Sleeps, until `limit` at most. Who is neither next nor woken when he is sleeps for `pace`, and
-    /// as long again for each of the first who wait before him: so those of a long queue look,
-    /// together, not much more often than those of a short one.
+    /// as long again for each who waits before him: so those of a long queue look, together, not more
+    /// often than those of a short one.
     pub(crate) fn sleep(
         &self,
         limit: Duration,
@@ -125,8 +126,8 @@ impl Obstacle<'_> {
         let looks = !is_next && !self.sleeps;
         let deadline = if looks {
             let places = u32::try_from(self.way.waiting).unwrap_or(u32::MAX);
-            let places = places.clamp(1, MOST_PACES);
-            deadline.min(Instant::now() + pace * places)
+            let rest = pace.saturating_mul(places.max(1)).min(LATEST);
+            deadline.min(Instant::now() + rest)
         } else {
             deadline
         };
