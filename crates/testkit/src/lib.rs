@@ -6,6 +6,7 @@
 //!   is left afterwards can be found, named and ended;
 //! - [`run`]: `ward run` from the outside: start it, signal it, read it, judge its report;
 //! - [`daemons`]: `ward spawn` and its family from the outside, and the ledger that they keep;
+//! - [`builds`]: a build server from the outside;
 //! - [`etcd`]: real etcd members, to be stopped and killed one by one;
 //! - [`pypi`]: foreign clients in environments of their own;
 //! - [`registry`]: projects as package registries have them;
@@ -17,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod builds;
 pub mod cases;
 pub mod controlgroup;
 pub mod daemons;

@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
+use ward_testkit::builds::{self, Server};
 use ward_testkit::daemons::free_port;
 use ward_testkit::patience::wait_until;
 use ward_testkit::pypi::JENKINS_CLIENTS;
@@ -22,7 +23,7 @@ pub(crate) struct Site {
     pub(crate) url: String,
     pub(crate) token: String,
     pub(crate) conf: PathBuf,
-    server: Option<Child>,
+    server: Option<Server>,
 }
 
 /// Who there is besides `admin`, who has a token alone.
@@ -47,14 +48,9 @@ impl Site {
     /// One with more sections.
     pub(crate) fn with(sections: &str) -> Result<Self> {
         let mut site = Self::prepared(sections)?;
-        let log = File::create(site.world.path("server.log"))?;
         let conf = site.conf.to_string_lossy().into_owned();
-        let server = site
-            .command(&["build", "serve", "-c", &conf])
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        site.server = Some(server);
+        let serve = site.command(&["build", "serve", "-c", &conf]);
+        site.server = Some(Server::start(serve, &site.world.path("server.log"))?);
         site.await_answers()?;
         Ok(site)
     }
@@ -124,22 +120,8 @@ impl Site {
 
     /// A command of `ward`.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(self.world.ward_program());
-        self.world.furnish(&mut command);
-        for name in [
-            "WARD_BUILD_URL",
-            "WARD_BUILD_TOKEN",
-            "WARD_CA",
-            "SSL_CERT_FILE",
-            "XDG_CONFIG_HOME",
-            "NOTIFY_SOCKET",
-        ] {
-            command.env_remove(name);
-        }
-        command
-            .args(words)
-            .current_dir(self.world.path("."))
-            .stdin(Stdio::null());
+        let mut command = builds::command(&self.world, words);
+        command.env_remove("SSL_CERT_FILE");
         command
     }
 
@@ -181,15 +163,5 @@ impl Site {
             self.complaints()
         );
         Ok(())
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            // What it has started is ended by the world.
-            let _ = server.kill();
-            let _ = server.wait();
-        }
     }
 }

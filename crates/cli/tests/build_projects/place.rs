@@ -4,10 +4,11 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde_json::Value;
+pub(crate) use ward_testkit::builds::{Said, commit, git, keep};
+use ward_testkit::builds::{Server, command};
 use ward_testkit::daemons::free_port;
 use ward_testkit::patience::{wait_for_within, wait_until};
 use ward_testkit::programs::{in_path, skipped};
@@ -22,31 +23,7 @@ pub(crate) struct Place {
     pub(crate) world: World,
     pub(crate) port: u16,
     conf: PathBuf,
-    server: Option<Child>,
-}
-
-/// What a command said, and its exit status.
-#[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl Said {
-    fn of(output: &Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self {
-            code: output.status.code(),
-            out: text(&output.stdout),
-            err: text(&output.stderr),
-        }
-    }
-
-    pub(crate) fn expect(self, code: i32) -> Result<Self> {
-        ensure!(self.code == Some(code), "not {code}: {self:#?}");
-        Ok(self)
-    }
+    server: Option<Server>,
 }
 
 /// An answer of the server.
@@ -86,25 +63,6 @@ impl Place {
         Ok(())
     }
 
-    pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(self.world.ward_program());
-        self.world.furnish(&mut command);
-        for name in [
-            "WARD_BUILD_URL",
-            "WARD_BUILD_TOKEN",
-            "XDG_CONFIG_HOME",
-            "NOTIFY_SOCKET",
-            "SSH_AUTH_SOCK",
-        ] {
-            command.env_remove(name);
-        }
-        command
-            .args(words)
-            .current_dir(self.world.path("."))
-            .stdin(Stdio::null());
-        command
-    }
-
     /// `ward build` with these words and our configuration.
     pub(crate) fn build(&self, words: &[&str]) -> Result<Said> {
         self.build_in(&self.world.path("."), words)
@@ -114,7 +72,9 @@ impl Place {
     pub(crate) fn build_in(&self, directory: &Path, words: &[&str]) -> Result<Said> {
         let conf = self.conf.to_string_lossy();
         let words = [&["build"], words, &["-c", &conf]].concat();
-        let output = self.command(&words).current_dir(directory).output()?;
+        let output = command(&self.world, &words)
+            .current_dir(directory)
+            .output()?;
         Ok(Said::of(&output))
     }
 
@@ -122,8 +82,7 @@ impl Place {
         let file = self.world.path("given");
         fs::write(&file, content)?;
         let conf = self.conf.to_string_lossy();
-        let output = self
-            .command(&["build", "secret", "set", name, "-c", &conf])
+        let output = command(&self.world, &["build", "secret", "set", name, "-c", &conf])
             .stdin(File::open(&file)?)
             .output()?;
         fs::remove_file(file)?;
@@ -134,17 +93,10 @@ impl Place {
     /// Starts the server, with these variables more, and waits until it answers.
     pub(crate) fn serve(&mut self, variables: &[(&str, &Path)]) -> Result {
         let conf = self.conf.to_string_lossy().into_owned();
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.world.path("server.log"))?;
-        let server = self
-            .command(&["build", "serve", "-c", &conf])
-            .envs(variables.iter().copied())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        self.server = Some(server);
+        let mut serve = command(&self.world, &["build", "serve", "-c", &conf]);
+        serve.envs(variables.iter().copied());
+        let log = self.world.path("server.log");
+        self.server = Some(Server::start(serve, &log)?);
         wait_until("the server to answer", || {
             self.build(&["list"]).is_ok_and(|said| said.code == Some(0))
         })
@@ -209,44 +161,4 @@ impl Place {
             text: text.to_owned(),
         })
     }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            // What it has started is ended by the world.
-            let _ = server.kill();
-            let _ = server.wait();
-        }
-    }
-}
-
-/// Git, by somebody who works at `place`; what it said.
-pub(crate) fn git(place: &Path, words: &[&str]) -> Result<String> {
-    let output = Command::new("git")
-        .args(["-c", "user.name=T", "-c", "user.email=t@example.org"])
-        .args(words)
-        .current_dir(place)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env_remove("GIT_DIR")
-        .env_remove("GIT_WORK_TREE")
-        .env_remove("GIT_INDEX_FILE")
-        .output()?;
-    ensure!(output.status.success(), "{words:?}: {output:?}");
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-/// All that is at `place` as a repository with one commit.
-pub(crate) fn keep(place: &Path) -> Result<String> {
-    git(place, &["init", "-q"])?;
-    git(place, &["symbolic-ref", "HEAD", "refs/heads/main"])?;
-    // What a package leaves out of its own repository is wanted here all the same.
-    git(place, &["add", "--all", "--force"])?;
-    commit(place, "first")
-}
-
-/// Everything that was changed as one more commit; its name.
-pub(crate) fn commit(place: &Path, message: &str) -> Result<String> {
-    git(place, &["commit", "-q", "-a", "-m", message])?;
-    git(place, &["rev-parse", "HEAD"])
 }

@@ -1,14 +1,15 @@
 //! A build server in the directory of a test, and people who ask it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+pub(crate) use ward_testkit::builds::Said;
+use ward_testkit::builds::{Server, command, keep};
 use ward_testkit::patience::{wait_for, wait_until};
 use ward_testkit::world::World;
 
@@ -21,38 +22,7 @@ pub(crate) fn world() -> Result<World> {
 pub(crate) struct Scene<'w> {
     pub(crate) world: &'w World,
     pub(crate) conf: PathBuf,
-    server: Option<Child>,
-}
-
-/// What a command said, and its exit status.
-#[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl Said {
-    fn of(output: &Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self {
-            code: output
-                .status
-                .code()
-                .or_else(|| output.status.signal().map(|signal| -signal)),
-            out: text(&output.stdout),
-            err: text(&output.stderr),
-        }
-    }
-
-    pub(crate) fn expect(self, code: i32) -> Result<Self> {
-        ensure!(self.code == Some(code), "not {code}: {self:#?}");
-        Ok(self)
-    }
-
-    pub(crate) fn json(&self) -> Result<Value> {
-        serde_json::from_str(&self.out).with_context(|| format!("{self:#?}"))
-    }
+    server: Option<Server>,
 }
 
 impl<'w> Scene<'w> {
@@ -96,21 +66,8 @@ impl<'w> Scene<'w> {
 
     /// A command of `ward`.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(self.world.ward_program());
-        self.world.furnish(&mut command);
-        for name in [
-            "WARD_BUILD_URL",
-            "WARD_BUILD_TOKEN",
-            "XDG_CONFIG_HOME",
-            "NOTIFY_SOCKET",
-        ] {
-            command.env_remove(name);
-        }
-        command
-            .args(words)
-            .env("TMPDIR", self.temporary())
-            .current_dir(self.world.path("."))
-            .stdin(Stdio::null());
+        let mut command = command(self.world, words);
+        command.env("TMPDIR", self.temporary());
         command
     }
 
@@ -134,13 +91,8 @@ impl<'w> Scene<'w> {
     /// Starts the server, and waits until it answers.
     pub(crate) fn serve(&mut self) -> Result {
         let conf = self.conf.to_string_lossy().into_owned();
-        let log = File::options().create(true).append(true).open(self.log())?;
-        let server = self
-            .command(&["build", "serve", "-c", &conf])
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        self.server = Some(server);
+        let serve = self.command(&["build", "serve", "-c", &conf]);
+        self.server = Some(Server::start(serve, &self.log())?);
         self.await_answers()
     }
 
@@ -164,7 +116,7 @@ impl<'w> Scene<'w> {
     /// The server's process.
     pub(crate) fn pid(&self) -> Result<i32> {
         let server = self.server.as_ref().context("no server")?;
-        Ok(server.id().cast_signed())
+        Ok(server.pid())
     }
 
     pub(crate) fn signal(&self, signal: Signal) -> Result {
@@ -175,16 +127,14 @@ impl<'w> Scene<'w> {
     /// Waits until the server has ended by itself; gives its exit status.
     pub(crate) fn ended(&mut self) -> Result<Option<i32>> {
         let mut server = self.server.take().context("no server")?;
-        let status = wait_for("the server to end", || server.try_wait().ok().flatten())
-            .with_context(|| self.complaints())?;
+        let status =
+            wait_for("the server to end", || server.status()).with_context(|| self.complaints())?;
         Ok(status.code())
     }
 
     /// Kills it as nobody can handle.
     pub(crate) fn kill(&mut self) -> Result {
-        let mut server = self.server.take().context("no server")?;
-        server.kill()?;
-        server.wait()?;
+        self.server.take().context("no server")?;
         Ok(())
     }
 
@@ -218,16 +168,6 @@ impl<'w> Scene<'w> {
     }
 }
 
-impl Drop for Scene<'_> {
-    fn drop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            // What it has started is ended by the world.
-            let _ = server.kill();
-            let _ = server.wait();
-        }
-    }
-}
-
 /// A repository with these files and one commit; `None` where there is no git.
 pub(crate) fn repository(path: &Path, files: &[(&str, &str)]) -> Result<Option<PathBuf>> {
     if ward_testkit::programs::in_path("git").is_none() {
@@ -235,30 +175,9 @@ pub(crate) fn repository(path: &Path, files: &[(&str, &str)]) -> Result<Option<P
         return Ok(None);
     }
     fs::create_dir_all(path)?;
-    git(path, &["init", "-q"])?;
-    git(path, &["symbolic-ref", "HEAD", "refs/heads/main"])?;
     for (name, text) in files {
         fs::write(path.join(name), text)?;
     }
-    git(path, &["add", "."])?;
-    commit(path, "first")?;
+    keep(path)?;
     Ok(Some(path.to_owned()))
-}
-
-pub(crate) fn commit(path: &Path, message: &str) -> Result {
-    git(path, &["commit", "-q", "-a", "-m", message])
-}
-
-fn git(path: &Path, words: &[&str]) -> Result {
-    let output = Command::new("git")
-        .args(["-c", "user.name=T", "-c", "user.email=t@example.org"])
-        .args(words)
-        .current_dir(path)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env_remove("GIT_DIR")
-        .env_remove("GIT_WORK_TREE")
-        .env_remove("GIT_INDEX_FILE")
-        .output()?;
-    ensure!(output.status.success(), "{words:?}: {output:?}");
-    Ok(())
 }
