@@ -10,7 +10,6 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use ward_build::git::{GitError, Trouble};
 use ward_config::job::Source;
-use ward_model::spec::Identity;
 use ward_testkit::patience::{LIMIT, wait_for};
 
 use crate::desk::Notes;
@@ -98,6 +97,16 @@ impl Daemon {
     }
 }
 
+impl Daemon {
+    /// The room's repository, by way of it.
+    pub(crate) fn source(&self, room: &Room) -> Source {
+        Source {
+            url: self.url.clone(),
+            ..room.source()
+        }
+    }
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -121,10 +130,7 @@ fn a_shared_clone_is_a_help_and_no_need() -> anyhow::Result<()> {
     let Some(daemon) = Daemon::start(&room)? else {
         return Ok(());
     };
-    let source = Source {
-        url: daemon.url.clone(),
-        ..room.source()
-    };
+    let source = daemon.source(&room);
     room.checkout(&source, &Ask::default())?;
     let cache = cached(&room)?;
     // The workspace needs nothing of it.
@@ -167,10 +173,7 @@ fn what_was_pushed_away_is_said_to_be() -> anyhow::Result<()> {
     let Some(daemon) = Daemon::start(&room)? else {
         return Ok(());
     };
-    let source = Source {
-        url: daemon.url.clone(),
-        ..room.source()
-    };
+    let source = daemon.source(&room);
     room.checkout(&source, &Ask::default())?;
     room.git(&["reset", "--quiet", "--hard", "HEAD~1"])?;
     room.commit("a", "3", 3)?;
@@ -224,7 +227,7 @@ fn pull_requests_are_fetched_by_a_refspec() -> anyhow::Result<()> {
 }
 
 fn another_user_reads_the_shared_clone() -> anyhow::Result<()> {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::fs::MetadataExt;
     if !ward_testkit::world::is_root() {
         println!("skipped: who is not root is nobody else");
         return Ok(());
@@ -235,15 +238,7 @@ fn another_user_reads_the_shared_clone() -> anyhow::Result<()> {
     let Some(daemon) = Daemon::start(&room)? else {
         return Ok(());
     };
-    let nobody = Identity {
-        uid: 65534,
-        gid: 65534,
-        groups: Vec::new(),
-    };
-    for name in [".", "scratch"] {
-        fs::set_permissions(room.path(name), fs::Permissions::from_mode(0o711))?;
-    }
-    std::os::unix::fs::chown(room.path("workspace"), Some(65534), Some(65534))?;
+    let nobody = room.of_nobody()?;
     let source = Source {
         url: daemon.url.clone(),
         credentials: Some("login".to_owned()),
@@ -269,10 +264,7 @@ fn builds_wait_for_one_another() -> anyhow::Result<()> {
     let Some(daemon) = Daemon::start(&room)? else {
         return Ok(());
     };
-    let source = Source {
-        url: daemon.url.clone(),
-        ..room.source()
-    };
+    let source = daemon.source(&room);
     room.checkout(&source, &Ask::default())?;
     let path = cached(&room)?.with_extension("lock");
     let lock = fs::File::options().write(true).open(path)?;

@@ -62,10 +62,7 @@ fn a_shared_clone_with_a_hole_is_made_anew() -> anyhow::Result<()> {
     let Some(daemon) = Daemon::start(&room)? else {
         return Ok(());
     };
-    let source = Source {
-        url: daemon.url.clone(),
-        ..room.source()
-    };
+    let source = daemon.source(&room);
     room.checkout(&source, &Ask::default())?;
     let clone = cached(&room)?;
     let name = clone.file_name().context("a name")?.to_string_lossy();
@@ -184,10 +181,7 @@ fn what_was_forced_is_told() -> anyhow::Result<()> {
     let Some(daemon) = Daemon::start(&room)? else {
         return Ok(());
     };
-    let source = Source {
-        url: daemon.url.clone(),
-        ..room.source()
-    };
+    let source = daemon.source(&room);
     room.checkout(&source, &Ask::default())?;
     // The same change otherwise, and another history altogether.
     room.git(&["reset", "--quiet", "--hard", &base])?;

@@ -5,7 +5,6 @@ use std::fs;
 use anyhow::{Context as _, ensure};
 use ward_build::git::{GitError, Trouble, ls_remote};
 use ward_config::job::Source;
-use ward_model::spec::Identity;
 use ward_testkit::programs::skipped;
 use ward_testkit::sshd::{Sshd, key};
 use ward_testkit::world::is_root;
@@ -189,7 +188,6 @@ fn a_host_is_known_by_its_key() -> anyhow::Result<()> {
 }
 
 fn another_user_goes_by_ssh() -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     if !is_root() {
         skipped(
             "git over ssh as somebody else",
@@ -203,15 +201,7 @@ fn another_user_goes_by_ssh() -> anyhow::Result<()> {
         return Ok(());
     };
     secret_of(&room, "good")?;
-    let nobody = Identity {
-        uid: 65534,
-        gid: 65534,
-        groups: Vec::new(),
-    };
-    for name in [".", "scratch"] {
-        fs::set_permissions(room.path(name), fs::Permissions::from_mode(0o711))?;
-    }
-    std::os::unix::fs::chown(room.path("workspace"), Some(65534), Some(65534))?;
+    let nobody = room.of_nobody()?;
     let ask = Ask {
         identity: Some(&nobody),
         ..Ask::default()

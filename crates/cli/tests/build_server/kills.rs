@@ -39,21 +39,6 @@ fn is_whole(scene: &Scene, number: u32) -> Result {
     Ok(())
 }
 
-/// The numbers of all builds, oldest first.
-fn numbers(scene: &Scene) -> Result<Vec<u64>> {
-    let builds = scene
-        .build(&["list", "long", "-n", "1000", "--json"])?
-        .expect(0)?
-        .json()?;
-    let builds = builds["builds"].as_array().context("no list")?;
-    let mut numbers: Vec<u64> = builds
-        .iter()
-        .filter_map(|build| build["number"].as_u64())
-        .collect();
-    numbers.reverse();
-    Ok(numbers)
-}
-
 #[test]
 fn a_build_goes_on_without_its_server() -> Result {
     let world = world()?;
@@ -69,7 +54,7 @@ fn a_build_goes_on_without_its_server() -> Result {
         is_whole(&scene, count).with_context(|| format!("killed {moment:?} after the request"))?;
     }
     let all: Vec<u64> = (1..=u64::from(count)).collect();
-    let numbers = numbers(&scene)?;
+    let numbers = scene.numbers("long")?;
     ensure!(numbers == all, "each is there once: {numbers:?}");
     scene.end()
 }
@@ -81,7 +66,7 @@ fn a_request_that_was_taken_is_never_lost_or_built_twice() -> Result {
     scene.serve()?;
     let conf = scene.conf.to_string_lossy().into_owned();
     for moment in moments(Duration::from_millis(60)) {
-        let before = numbers(&scene)?.len();
+        let before = scene.numbers("long")?.len();
         let mut asking = scene
             .command(&["build", "start", "long", "-q", "-c", &conf])
             .spawn()?;
@@ -92,7 +77,7 @@ fn a_request_that_was_taken_is_never_lost_or_built_twice() -> Result {
         let builds = wait_for("the queue to be empty", || {
             let queue = scene.build(&["queue", "--json"]).ok()?.json().ok()?;
             let is_empty = queue["items"].as_array()?.is_empty();
-            is_empty.then(|| numbers(&scene).ok()).flatten()
+            is_empty.then(|| scene.numbers("long").ok()).flatten()
         })?;
         // Who heard nothing does not know; who was told that it is done can rely on it.
         ensure!(
@@ -131,7 +116,7 @@ fn a_server_that_is_replaced_finds_what_runs() -> Result {
     fs::rename(&beside, program)?;
     scene.serve()?;
     is_whole(&scene, 1)?;
-    ensure!(numbers(&scene)? == [1], "once");
+    ensure!(scene.numbers("long")? == [1], "once");
     scene.end()
 }
 

@@ -123,18 +123,13 @@ fn a_full_disk_costs_a_log_its_lines_and_nothing_else() -> Result {
     scene.build(&["show", "writer", "1"])?.expect(0)?;
     scene.build(&["stop", "sleeper", "1"])?.expect(0)?;
     wait_until("the stop to be heeded", || {
-        let outcome = scene.home().join("jobs/sleeper/builds/1/outcome.json");
+        let outcome = scene.outcome("sleeper", 1);
         fs::read_to_string(outcome).is_ok_and(|text| text.contains("ABORTED"))
     })
     .with_context(|| scene.complaints())?;
     touch(&world, "end")?;
-    wait_until("the outcome", || {
-        scene
-            .home()
-            .join("jobs/writer/builds/1/outcome.json")
-            .exists()
-    })
-    .with_context(|| scene.complaints())?;
+    wait_until("the outcome", || scene.outcome("writer", 1).exists())
+        .with_context(|| scene.complaints())?;
     disk.make_room()?;
     let shown = scene.over("writer", 1)?;
     ensure!(shown["result"] == "FAILURE", "{shown}");
@@ -170,12 +165,7 @@ fn a_server_killed_on_a_full_disk_goes_on_when_there_is_room() -> Result {
     touch(&world, "write")?;
     await_mark(&world, "wrote")?;
     touch(&world, "end")?;
-    wait_until("the outcome", || {
-        scene
-            .home()
-            .join("jobs/writer/builds/1/outcome.json")
-            .exists()
-    })?;
+    wait_until("the outcome", || scene.outcome("writer", 1).exists())?;
     scene.serve()?;
     wait_until("a word about it", || {
         // The one may find room where something was written before; the other needs a directory.

@@ -103,15 +103,7 @@ fn leaves_nothing(scene: &Scene, number: u32) -> Result {
 
 /// Each build is there once.
 fn are_recorded_once(scene: &Scene, count: u32) -> Result {
-    let builds = scene
-        .build(&["list", "long", "-n", "1000", "--json"])?
-        .expect(0)?
-        .json()?;
-    let builds = builds["builds"].as_array().context("no list")?;
-    let mut numbers: Vec<u64> = builds
-        .iter()
-        .filter_map(|build| build["number"].as_u64())
-        .collect();
+    let mut numbers = scene.numbers("long")?;
     numbers.sort_unstable();
     let all: Vec<u64> = (1..=u64::from(count)).collect();
     ensure!(numbers == all, "{numbers:?}");

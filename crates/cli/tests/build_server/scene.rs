@@ -149,6 +149,21 @@ impl<'w> Scene<'w> {
         .with_context(|| format!("{job} {number}\n{}", self.complaints()))
     }
 
+    /// The numbers of all builds of a job, oldest first.
+    pub(crate) fn numbers(&self, job: &str) -> Result<Vec<u64>> {
+        let builds = self.build(&["list", job, "-n", "1000", "--json"])?;
+        let builds = builds.expect(0)?.json()?;
+        let builds = builds["builds"].as_array().context("no list")?;
+        let numbers = builds.iter().filter_map(|build| build["number"].as_u64());
+        Ok(numbers.rev().collect())
+    }
+
+    /// Where a build's outcome is once it has ended, whether or not the server knows.
+    pub(crate) fn outcome(&self, job: &str, number: u32) -> PathBuf {
+        self.home()
+            .join(format!("jobs/{job}/builds/{number}/outcome.json"))
+    }
+
     /// Waits until a build's console has `text`.
     pub(crate) fn await_text(&self, job: &str, number: u32, text: &str) -> Result {
         let number = number.to_string();
