@@ -4,11 +4,12 @@
 //! A page keeps the description open by which it was mapped. So that is one of its own, without a
 //! byte locked: a lock's own would not be free when the last descriptor is gone.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use rustix::fs::{AtFlags, StatxFlags, makedev, statx};
 use ward_sys::words::Words;
 
 /// So many are kept: each keeps a file on its disk that others may have removed.
@@ -19,10 +20,34 @@ pub(crate) type Id = (u64, u64);
 
 static KEPT: Mutex<Vec<(Id, Arc<Words>)>> = Mutex::new(Vec::new());
 
-/// Which file it is; none if there is no page in it: who sleeps on what is not there does not sleep.
-pub(crate) fn id(meta: &Metadata) -> Option<Id> {
-    let is_whole = meta.len() >= Words::LENGTH as u64;
-    is_whole.then(|| (meta.dev(), meta.ino()))
+/// A file as it is now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    /// Which one it is; none if there is no page in it: who sleeps on what is not there does not sleep.
+    pub(crate) id: Option<Id>,
+    /// Whether it has a name.
+    pub(crate) is_linked: bool,
+}
+
+/// Looks without asking for the file's times: once they were asked for, the next change of it writes new ones
+/// into the file system (multigrain timestamps, Linux 6.13), and in each turn that is a sixth of it.
+pub(crate) fn look(file: &File) -> std::io::Result<Seen> {
+    let wanted = StatxFlags::INO | StatxFlags::NLINK | StatxFlags::SIZE;
+    let (id, length, links) = match statx(file, c"", AtFlags::EMPTY_PATH, wanted) {
+        Ok(seen) => {
+            let device = makedev(seen.stx_dev_major, seen.stx_dev_minor);
+            ((device, seen.stx_ino), seen.stx_size, seen.stx_nlink.into())
+        }
+        // There is none before Linux 4.11, and some sandboxes refuse it.
+        Err(_) => {
+            let meta = file.metadata()?;
+            ((meta.dev(), meta.ino()), meta.len(), meta.nlink())
+        }
+    };
+    Ok(Seen {
+        id: (length >= Words::LENGTH as u64).then_some(id),
+        is_linked: links > 0,
+    })
 }
 
 /// The page of `file`, which is this one, if that is known, and was opened by this path; none where it
@@ -33,8 +58,8 @@ pub(crate) fn of(
     path: &Path,
     open: impl FnOnce(&Path) -> std::io::Result<File>,
 ) -> Option<Arc<Words>> {
-    let look = |file: &File| id(&file.metadata().ok()?);
-    let own = known.or_else(|| look(file))?;
+    let id = |file: &File| look(file).ok()?.id;
+    let own = known.or_else(|| id(file))?;
     let ours = || Words::of(file).ok().map(Arc::new);
     // Another thread may have had it when we were forked: he never gives it back.
     let Ok(mut kept) = KEPT.try_lock() else {
@@ -46,7 +71,7 @@ pub(crate) fn of(
         return kept.last().map(|(_, words)| Arc::clone(words));
     }
     // By its path there may be another one by now.
-    let Some(again) = open(path).ok().filter(|again| look(again) == Some(own)) else {
+    let Some(again) = open(path).ok().filter(|again| id(again) == Some(own)) else {
         return ours();
     };
     let words = Arc::new(Words::of(&again).ok()?);

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -171,11 +171,11 @@ impl Store {
 
     /// Whether the file still is the one of its name, or any: somebody may have removed it.
     pub(crate) fn is_known(&self) -> bool {
-        let Ok(meta) = self.file.metadata() else {
+        let Ok(seen) = pages::look(&self.file) else {
             return false;
         };
-        self.page.set(pages::id(&meta));
-        meta.nlink() > 0
+        self.page.set(seen.id);
+        seen.is_linked
     }
 
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
