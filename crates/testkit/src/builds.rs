@@ -96,6 +96,17 @@ impl Server {
         self.0.id().cast_signed()
     }
 
+    /// Kills it as nobody can handle.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be killed or waited for.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+
     /// Its exit status, once it has ended.
     pub fn status(&mut self) -> Option<std::process::ExitStatus> {
         self.0.try_wait().ok().flatten()

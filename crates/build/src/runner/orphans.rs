@@ -133,7 +133,8 @@ fn await_end(guardian: u32) {
     if guardian.stat().ppid != own_pid() {
         return;
     }
-    // Should it only have lost its line.
+    // Should it only have lost its line. It is the one that is meant: nobody has waited for it yet, so
+    // that its number is its own.
     let _ = guardian.signal(KILL);
     let mut fds = [PollFd::new(&guardian, PollFlags::IN)];
     let _ = poll(&mut fds, Timespec::try_from(KILL_PATIENCE).ok().as_ref());

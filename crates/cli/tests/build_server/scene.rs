@@ -134,8 +134,7 @@ impl<'w> Scene<'w> {
 
     /// Kills it as nobody can handle.
     pub(crate) fn kill(&mut self) -> Result {
-        self.server.take().context("no server")?;
-        Ok(())
+        self.server.take().context("no server")?.kill()
     }
 
     /// A build, once it is over.
