@@ -1,6 +1,6 @@
 //! What a lock costs whoever asks for it: takes turns at it until the time is over.
 //!
-//! `lock-load MILLISECONDS ward DIRECTORY | flock FILE | open-flock FILE | command WORD…`
+//! `lock-load MILLISECONDS ward DIRECTORY | ward-turns DIRECTORY | flock FILE | open-flock FILE | command WORD…`
 //!
 //! It says `ready` and begins at the end of its standard input, so that several who share a pipe
 //! begin at once. At last it says how many turns it had, and in how many nanoseconds.
@@ -17,7 +17,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use ward_lock::{Directory, LockError};
+use ward_lock::{Directory, LockError, Patience, Request};
 
 type Turn = Box<dyn FnMut() -> Result<(), Box<dyn Error>>>;
 
@@ -34,13 +34,15 @@ fn main() -> ExitCode {
 }
 
 fn run(words: &[&str]) -> Result<(), Box<dyn Error>> {
-    let usage = "not: MILLISECONDS ward DIRECTORY | flock FILE | open-flock FILE | command WORD…";
+    let usage = "not: MILLISECONDS ward DIRECTORY | ward-turns DIRECTORY | flock FILE | open-flock FILE | \
+                 command WORD…";
     let [milliseconds, kind, rest @ ..] = words else {
         return Err(usage.into());
     };
     let span = Duration::from_millis(milliseconds.parse()?);
     let turn = match (*kind, rest) {
         ("ward", [directory]) => ward(Path::new(directory))?,
+        ("ward-turns", [directory]) => ward_turns(Path::new(directory))?,
         ("flock", [file]) => held_open(lockable(Path::new(file))?),
         ("open-flock", [file]) => opened(PathBuf::from(file)),
         ("command", [program, arguments @ ..]) => command(program, arguments),
@@ -71,6 +73,16 @@ fn ward(directory: &Path) -> Result<Turn, LockError> {
     let locks = Directory::open(Some(directory))?;
     Ok(Box::new(move || {
         drop(locks.lock("in-process")?);
+        Ok(())
+    }))
+}
+
+/// The same, by a file that stays open.
+fn ward_turns(directory: &Path) -> Result<Turn, LockError> {
+    let locks = Directory::open(Some(directory))?;
+    let mut turns = locks.turns(Request::exclusive("in-process")?);
+    Ok(Box::new(move || {
+        drop(turns.take(Patience::Never)?);
         Ok(())
     }))
 }

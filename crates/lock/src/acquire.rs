@@ -76,6 +76,19 @@ impl Directory {
         &self,
         request: &Request,
         patience: Patience,
+        tell: Tell<'_>,
+        cancelled: Option<BorrowedFd<'_>>,
+    ) -> Result<Vec<Held>, LockError> {
+        self.acquire_by(&mut Vec::new(), request, patience, tell, cancelled)
+    }
+
+    /// As [`Directory::acquire_unless`], by files that are open already: those that are good for it are
+    /// taken from `opened`.
+    pub(crate) fn acquire_by(
+        &self,
+        opened: &mut Vec<Store>,
+        request: &Request,
+        patience: Patience,
         mut tell: Tell<'_>,
         cancelled: Option<BorrowedFd<'_>>,
     ) -> Result<Vec<Held>, LockError> {
@@ -85,7 +98,7 @@ impl Directory {
             Patience::Never => None,
         };
         let left = || deadline.map_or(LOOK, |at| at.saturating_duration_since(Instant::now()));
-        let mut pending = Pending::new(self, request)?;
+        let mut pending = Pending::new(self, request, opened)?;
         let untold = match patience {
             Patience::For(time) => UNTOLD.min(time / 2),
             Patience::None | Patience::Never => UNTOLD,
@@ -104,19 +117,23 @@ impl Directory {
             };
             let step = match looked {
                 Some(step) => step,
-                None => pending.advance(limit)?,
+                None => match pending.advance(limit) {
+                    // What is wrong with a file that is not the one of its name is nobody's concern.
+                    Err(_) if pending.is_unproven() => Step::Removed,
+                    step => step?,
+                },
             };
             let blocked = match step {
                 // In a file that somebody has removed nobody who comes now would see us.
                 Step::Granted(_) if waited && !pending.is_known() => {
                     drop(pending);
-                    pending = Pending::new(self, request)?;
+                    pending = Pending::new(self, request, opened)?;
                     continue;
                 }
                 Step::Granted(tokens) => return Ok(pending.finish(&tokens)),
                 Step::Removed => {
                     drop(pending);
-                    pending = Pending::new(self, request)?;
+                    pending = Pending::new(self, request, opened)?;
                     continue;
                 }
                 Step::Unprepared(seat) => match pending.prepare(seat, limit)? {
@@ -220,7 +237,11 @@ pub(crate) struct Pending<'a> {
 }
 
 impl<'a> Pending<'a> {
-    pub(crate) fn new(directory: &Directory, request: &'a Request) -> Result<Self, LockError> {
+    pub(crate) fn new(
+        directory: &Directory,
+        request: &'a Request,
+        opened: &mut Vec<Store>,
+    ) -> Result<Self, LockError> {
         request.check()?;
         if request.crowd == Crowd::ReplacePending {
             // Whom they were replaced by is written down where everybody waits for us.
@@ -232,10 +253,16 @@ impl<'a> Pending<'a> {
                 Gives::Timestamp { format } => Some(Format::new(format)?),
                 Gives::Nothing | Gives::Sequence { .. } => None,
             };
+            let is_it = |store: &Store| store.name().file() == wanted.name.file();
+            let at = opened.iter().position(is_it);
+            let store = match at.and_then(|at| opened.swap_remove(at).again()) {
+                Some(store) => store,
+                None => Store::open(directory.path(), &wanted.name)?,
+            };
             seats.push(Seat {
                 wanted,
                 number,
-                store: Store::open(directory.path(), &wanted.name)?,
+                store,
                 durable: (wanted.gives != Gives::Nothing)
                     .then(|| Durable::new(&directory.durable(), &wanted.name)),
                 format,
@@ -258,6 +285,11 @@ impl<'a> Pending<'a> {
     /// Whether all the files are still those of their names.
     fn is_known(&self) -> bool {
         self.seats.iter().all(|seat| seat.store.is_known())
+    }
+
+    /// Whether one of the files may be another's than the one of its name.
+    fn is_unproven(&self) -> bool {
+        self.seats.iter().any(|seat| seat.store.was_kept())
     }
 
     /// Whether it has a place in each queue.

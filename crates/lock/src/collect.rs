@@ -219,7 +219,7 @@ mod tests {
         let place = Place::new("removed");
         place.get(lock("it")).release();
         let request = Request::new(vec![lock("it")]);
-        let mut pending = Pending::new(&place.0, &request).expect("opened");
+        let mut pending = Pending::new(&place.0, &request, &mut Vec::new()).expect("opened");
         remove_unused(place.0.path(), "it", Duration::ZERO).expect("removed");
         assert!(!place.is_there("it"));
         let step = pending.advance(Duration::from_secs(20)).expect("told");

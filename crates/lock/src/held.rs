@@ -134,13 +134,13 @@ impl Held {
 pub(crate) fn release(store: &Store, ticket: u64, limit: Duration) {
     // Struck off, so that the work, which may still be there for a moment, does not count.
     let released = Line::enter(store, limit, Shape::Modes).and_then(|mut line| {
+        // For whoever looks: what cannot be written, too, is seen so.
+        line.section().is_the_last();
         line.remove(ticket, Ended::Released);
-        let waited_for = line.tidy_head()?;
-        line.save()?;
-        Ok(waited_for)
+        line.tidy_head()?;
+        line.save()
     });
-    // For whoever looks: what could not be written, too, is seen so.
-    if released.unwrap_or(true) {
+    if released.is_err() {
         store.disappear(ticket);
     }
 }

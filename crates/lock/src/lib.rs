@@ -48,6 +48,7 @@ mod surroundings;
 mod text;
 mod timestamp;
 mod together;
+mod turns;
 mod wait;
 pub mod words;
 
@@ -60,3 +61,4 @@ pub use place::Directory;
 pub use record::{Ended, Past, Record, Statistics};
 pub use request::{Crowd, Gives, Patience, Request, Waiting, Wanted};
 pub use simple::Acquiring;
+pub use turns::{Turn, Turns};

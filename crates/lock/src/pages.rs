@@ -4,12 +4,12 @@
 //! A page keeps the description open by which it was mapped. So that is one of its own, without a
 //! byte locked: a lock's own would not be free when the last descriptor is gone.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use rustix::fs::{AtFlags, StatxFlags, makedev, statx};
+use rustix::fs::{AtFlags, CWD, Statx, StatxFlags, makedev, statx};
 use ward_sys::words::Words;
 
 /// So many are kept: each keeps a file on its disk that others may have removed.
@@ -17,6 +17,11 @@ const MOST: usize = 8;
 
 /// A file, which its page keeps from being another one.
 pub(crate) type Id = (u64, u64);
+
+/// What is asked of a file.
+const WANTED: StatxFlags = StatxFlags::INO
+    .union(StatxFlags::NLINK)
+    .union(StatxFlags::SIZE);
 
 static KEPT: Mutex<Vec<(Id, Arc<Words>)>> = Mutex::new(Vec::new());
 
@@ -32,22 +37,41 @@ pub(crate) struct Seen {
 /// Looks without asking for the file's times: once they were asked for, the next change of it writes new ones
 /// into the file system (multigrain timestamps, Linux 6.13), and in each turn that is a sixth of it.
 pub(crate) fn look(file: &File) -> std::io::Result<Seen> {
-    let wanted = StatxFlags::INO | StatxFlags::NLINK | StatxFlags::SIZE;
-    let (id, length, links) = match statx(file, c"", AtFlags::EMPTY_PATH, wanted) {
-        Ok(seen) => {
-            let device = makedev(seen.stx_dev_major, seen.stx_dev_minor);
-            ((device, seen.stx_ino), seen.stx_size, seen.stx_nlink.into())
-        }
+    match statx(file, c"", AtFlags::EMPTY_PATH, WANTED) {
+        Ok(seen) => Ok(seen.into()),
         // There is none before Linux 4.11, and some sandboxes refuse it.
-        Err(_) => {
-            let meta = file.metadata()?;
-            ((meta.dev(), meta.ino()), meta.len(), meta.nlink())
+        Err(_) => file.metadata().map(Seen::from),
+    }
+}
+
+/// As [`look`], at the file that has this name now.
+pub(crate) fn look_at(path: &Path) -> std::io::Result<Seen> {
+    match statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, WANTED) {
+        Ok(seen) => Ok(seen.into()),
+        Err(_) => path.symlink_metadata().map(Seen::from),
+    }
+}
+
+impl Seen {
+    fn new(id: Id, length: u64, links: u64) -> Self {
+        Self {
+            id: (length >= Words::LENGTH as u64).then_some(id),
+            is_linked: links > 0,
         }
-    };
-    Ok(Seen {
-        id: (length >= Words::LENGTH as u64).then_some(id),
-        is_linked: links > 0,
-    })
+    }
+}
+
+impl From<Statx> for Seen {
+    fn from(seen: Statx) -> Self {
+        let device = makedev(seen.stx_dev_major, seen.stx_dev_minor);
+        Self::new((device, seen.stx_ino), seen.stx_size, seen.stx_nlink.into())
+    }
+}
+
+impl From<Metadata> for Seen {
+    fn from(meta: Metadata) -> Self {
+        Self::new((meta.dev(), meta.ino()), meta.len(), meta.nlink())
+    }
 }
 
 /// The page of `file`, which is this one, if that is known, and was opened by this path; none where it

@@ -125,9 +125,9 @@ impl Directory {
             turn: Turn::FirstFit,
             ..request.clone()
         };
-        let mut pending = Pending::new(self, &request)?;
+        let mut pending = Pending::new(self, &request, &mut Vec::new())?;
         while matches!(pending.advance(STUCK)?, Step::Removed) {
-            pending = Pending::new(self, &request)?;
+            pending = Pending::new(self, &request, &mut Vec::new())?;
         }
         let mut from = Vec::new();
         for (store, ticket) in pending.places() {

@@ -10,6 +10,8 @@
 //! back comes before what is written to get one: a limit to the size of files (setrlimit(2),
 //! `RLIMIT_FSIZE`) that lets somebody in lets him out.
 
+mod section;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fs::File;
@@ -27,11 +29,13 @@ use ward_sys::words::Words;
 
 use crate::error::LockError;
 use crate::history::{self, REMEMBERED};
-use crate::image::{Counts, Entry, HEAD, Head, Image, LONGEST, MOST, NO_TEXT, is_of_a_queue};
+use crate::image::{Entry, HEAD, Head, Image, LONGEST, MOST, NO_TEXT, is_of_a_queue};
 use crate::name::Name;
 use crate::pages;
 use crate::surroundings;
 use crate::text::{ROOM, Text};
+
+pub(crate) use section::Section;
 
 /// Of the files: their group shares them, where the directory's lets it in.
 const MODE: u32 = 0o660;
@@ -99,6 +103,14 @@ pub(crate) struct Store {
     written: RefCell<Option<Placed>>,
     /// Texts that were read, by ticket: they change with their version only.
     texts: RefCell<HashMap<u64, Arc<Text>>>,
+    /// Whether it was open before, and may have lost its name to another since.
+    was_kept: Cell<bool>,
+    /// Who opened it: a fork of his has the same description.
+    opened_by: u32,
+    /// Whether somebody may have inherited the description.
+    is_lent: Cell<bool>,
+    /// Whether nothing is locked by it any more, after a release that has succeeded.
+    is_free: Cell<bool>,
 }
 
 impl Store {
@@ -131,6 +143,29 @@ impl Store {
         }
     }
 
+    /// The same for another turn, if nothing is locked by it and nobody else has it. Whether its name still
+    /// is this file's is seen by [`Store::is_known`].
+    pub(crate) fn again(self) -> Option<Self> {
+        let is_ours =
+            self.is_free.take() && !self.is_lent.get() && self.opened_by == std::process::id();
+        if !is_ours || self.page.get().is_none() {
+            return None;
+        }
+        // While nobody was there the queue may have been begun anew, with the numbers of before.
+        self.written.take();
+        self.texts.take();
+        self.was_kept.set(true);
+        Some(Self {
+            is_new: false,
+            ..self
+        })
+    }
+
+    /// Whether it was open before, and it is not known yet whether its name still is this file's.
+    pub(crate) fn was_kept(&self) -> bool {
+        self.was_kept.get()
+    }
+
     fn of(file: File, path: PathBuf, name: &Name, is_new: bool) -> Self {
         Self {
             file,
@@ -141,6 +176,10 @@ impl Store {
             words: OnceCell::new(),
             written: RefCell::default(),
             texts: RefCell::default(),
+            was_kept: Cell::new(false),
+            opened_by: std::process::id(),
+            is_lent: Cell::new(false),
+            is_free: Cell::new(false),
         }
     }
 
@@ -171,6 +210,10 @@ impl Store {
 
     /// Whether the file still is the one of its name, or any: somebody may have removed it.
     pub(crate) fn is_known(&self) -> bool {
+        if self.was_kept.take() {
+            let named = pages::look_at(&self.path);
+            return named.is_ok_and(|named| named.id.is_some() && named.id == self.page.get());
+        }
         let Ok(seen) = pages::look(&self.file) else {
             return false;
         };
@@ -179,6 +222,7 @@ impl Store {
     }
 
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.is_lent.set(true);
         self.file.as_fd()
     }
 
@@ -194,10 +238,7 @@ impl Store {
         let mut pause = Duration::from_micros(5);
         loop {
             if lockfile::try_lock(&self.file, SECTION).map_err(LockError::io("lock", &self.path))? {
-                return Ok(Section {
-                    store: self,
-                    newest: Cell::new(None),
-                });
+                return Ok(Section::of(self));
             }
             // It takes microseconds, and to sleep takes fifty.
             tries += 1;
@@ -371,8 +412,15 @@ impl Store {
 
     /// Gives the byte of a ticket up, for everybody who has the description.
     pub(crate) fn disappear(&self, ticket: u64) {
+        self.is_free.set(false);
         // What cannot be freed so is freed with the last descriptor.
         let _ = lockfile::unlock(&self.file, ALIVE + ticket);
+    }
+
+    /// Gives up all that the description has locked, with the section.
+    fn leave(&self) {
+        // As above.
+        self.is_free.set(lockfile::unlock_all(&self.file).is_ok());
     }
 
     /// The numbers that waiters sleep on; none where a file cannot be mapped.
@@ -529,138 +577,6 @@ fn furnish(directory: &Path, path: &Path) -> io::Result<()> {
     let made = make();
     std::fs::remove_file(&unnamed)?;
     made
-}
-
-/// The critical section, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Section<'a> {
-    store: &'a Store,
-    /// Which copy is the newer one, and its number, once it was read: nobody else changes them.
-    newest: Cell<Option<(usize, u64)>>,
-}
-
-impl<'a> Section<'a> {
-    pub(crate) fn store(&self) -> &'a Store {
-        self.store
-    }
-
-    /// The queue, or a new one of this shape.
-    pub(crate) fn load(&self, shape: Shape) -> Result<Image, LockError> {
-        let path = &self.store.path;
-        let failed = LockError::io("read", path);
-        let newest = match self.store.unchanged() {
-            Ok(Some(ours)) => Ok(Some(ours)),
-            Ok(None) => self.store.newest(None),
-            Err(error) => Err(error),
-        };
-        let newest = newest.map_err(failed)?;
-        self.newest
-            .set(newest.as_ref().map(|(index, number, _)| (*index, *number)));
-        let boot = surroundings::boot();
-        if newest.is_none() {
-            self.store.refuse_what_is_lost()?;
-        }
-        let other_boot = |image: &Image| !surroundings::is_this_boot(image.boot);
-        let is_anybody_there = newest.as_ref().is_some_and(|(.., image)| other_boot(image))
-            && lockfile::is_any_locked(&self.store.file, ALIVE)
-                .map_err(LockError::io("look at", path))?;
-        Ok(match newest {
-            // One of another boot in which somebody is was written by one who does not know his.
-            Some((_, _, image)) if surroundings::is_this_boot(image.boot) || is_anybody_there => {
-                image
-            }
-            // Numbers go on rising; where the file is new, from the clock: those of a file that
-            // went with a reboot were lower.
-            other => Image {
-                boot,
-                next_ticket: other
-                    .map_or(0, |(_, _, image)| image.next_ticket)
-                    .max(surroundings::now()),
-                shape,
-                idle: 0,
-                used_until: 0,
-                sequence: 0,
-                set_aside: 0,
-                counts: Counts::default(),
-                entries: Vec::new(),
-            },
-        })
-    }
-
-    /// Puts a queue in the place of the older copy.
-    pub(crate) fn save(&self, image: &Image) -> Result<(), LockError> {
-        let failed = LockError::io("write", &self.store.path);
-        if image.entries.len() > MOST {
-            return Err(LockError::Full(self.store.name.text().to_owned()));
-        }
-        let (place, generation) = match self.newest.get() {
-            Some((index, number)) => (1 - index, number + 1),
-            None => {
-                // There must be room for what others sleep on.
-                if let Err(error) = self.store.file.write_all_at(&[0; Words::LENGTH], 0) {
-                    return Err(failed(error));
-                }
-                // Nothing that was lost may be taken for newer.
-                if let Err(error) = self.store.file.write_all_at(&[0; FIRST_READ], COPIES[1]) {
-                    return Err(failed(error));
-                }
-                (0, 1)
-            }
-        };
-        let file = &self.store.file;
-        let written = with_scratch(|bytes| {
-            image.write(generation, bytes);
-            file.write_all_at(bytes, COPIES[place])
-        });
-        written.map_err(failed)?;
-        self.newest.set(Some((place, generation)));
-        // With others in it, one of them writes next.
-        if let [_] = *image.entries {
-            let placed = (place, generation, image.clone());
-            self.store.written.replace(Some(placed));
-        }
-        Ok(())
-    }
-
-    /// Where a text can be put: nobody's in the queue is there.
-    pub(crate) fn free_slot(&self, image: &Image) -> Result<u32, LockError> {
-        let mut used: Vec<u32> = image.entries.iter().map(|it| it.slot).collect();
-        used.sort_unstable();
-        let mut free = 0;
-        for slot in used {
-            if slot == free {
-                free += 1;
-            }
-        }
-        if free as usize >= MOST {
-            return Err(LockError::Full(self.store.name.text().to_owned()));
-        }
-        Ok(free)
-    }
-
-    /// Writes one's text to his place, which the queue must not tell of yet.
-    pub(crate) fn write_text(&self, slot: u32, text: Text) -> Result<(), LockError> {
-        let bytes = text
-            .write()
-            .ok_or_else(|| LockError::TooLong(self.store.name.text().to_owned()))?;
-        let at = TEXTS + u64::from(slot) * ROOM as u64;
-        self.store
-            .file
-            .write_all_at(&bytes, at)
-            .map_err(LockError::io("write", &self.store.path))?;
-        self.store
-            .texts
-            .borrow_mut()
-            .insert(text.ticket, Arc::new(text));
-        Ok(())
-    }
-}
-
-impl Drop for Section<'_> {
-    fn drop(&mut self) {
-        // What cannot be freed so is freed with the description.
-        let _ = lockfile::unlock(&self.store.file, SECTION);
-    }
 }
 
 fn word_of(ticket: u64) -> usize {

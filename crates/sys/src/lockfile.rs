@@ -18,7 +18,10 @@ enum Kind {
     Unlock,
 }
 
-fn flock(kind: Kind, byte: u64) -> io::Result<libc::flock> {
+/// As a length: to the end of any file (fcntl(2)).
+const TO_THE_END: libc::off_t = 0;
+
+fn flock(kind: Kind, byte: u64, length: libc::off_t) -> io::Result<libc::flock> {
     // SAFETY: all zeroes are a valid `flock`; `l_pid` must be 0 for these commands.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     let kind = match kind {
@@ -30,12 +33,12 @@ fn flock(kind: Kind, byte: u64) -> io::Result<libc::flock> {
     lock.l_type = libc::c_short::try_from(kind).map_err(|_| out_of_range())?;
     lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).map_err(|_| out_of_range())?;
     lock.l_start = libc::off_t::try_from(byte).map_err(|_| out_of_range())?;
-    lock.l_len = 1;
+    lock.l_len = length;
     Ok(lock)
 }
 
-fn set(file: impl AsFd, kind: Kind, byte: u64) -> io::Result<()> {
-    let lock = flock(kind, byte)?;
+fn set(file: impl AsFd, kind: Kind, byte: u64, length: libc::off_t) -> io::Result<()> {
+    let lock = flock(kind, byte, length)?;
     let fd = file.as_fd().as_raw_fd();
     // SAFETY: an open descriptor and a valid `flock`, which the kernel only reads.
     if unsafe { libc::fcntl(fd, libc::F_OFD_SETLK, &raw const lock) } == 0 {
@@ -49,7 +52,7 @@ fn set(file: impl AsFd, kind: Kind, byte: u64) -> io::Result<()> {
 /// # Errors
 /// As fcntl(2).
 pub fn try_lock(file: impl AsFd, byte: u64) -> io::Result<bool> {
-    match set(file, Kind::Write, byte) {
+    match set(file, Kind::Write, byte, 1) {
         Ok(()) => Ok(true),
         Err(error)
             if matches!(
@@ -68,7 +71,15 @@ pub fn try_lock(file: impl AsFd, byte: u64) -> io::Result<bool> {
 /// # Errors
 /// As fcntl(2).
 pub fn unlock(file: impl AsFd, byte: u64) -> io::Result<()> {
-    set(file, Kind::Unlock, byte)
+    set(file, Kind::Unlock, byte, 1)
+}
+
+/// Frees all that this description has locked, for everybody who has it.
+///
+/// # Errors
+/// As fcntl(2).
+pub fn unlock_all(file: impl AsFd) -> io::Result<()> {
+    set(file, Kind::Unlock, 0, TO_THE_END)
 }
 
 /// Whether another description has this byte locked.
@@ -76,7 +87,7 @@ pub fn unlock(file: impl AsFd, byte: u64) -> io::Result<()> {
 /// # Errors
 /// As fcntl(2).
 pub fn is_locked(file: impl AsFd, byte: u64) -> io::Result<bool> {
-    let mut lock = flock(Kind::Read, byte)?;
+    let mut lock = flock(Kind::Read, byte, 1)?;
     let fd = file.as_fd().as_raw_fd();
     // SAFETY: an open descriptor and a valid `flock`, which the kernel fills.
     if unsafe { libc::fcntl(fd, libc::F_OFD_GETLK, &raw mut lock) } != 0 {
@@ -90,9 +101,7 @@ pub fn is_locked(file: impl AsFd, byte: u64) -> io::Result<bool> {
 /// # Errors
 /// As fcntl(2).
 pub fn is_any_locked(file: impl AsFd, from: u64) -> io::Result<bool> {
-    let mut lock = flock(Kind::Read, from)?;
-    // To the end of any file (fcntl(2)).
-    lock.l_len = 0;
+    let mut lock = flock(Kind::Read, from, TO_THE_END)?;
     let fd = file.as_fd().as_raw_fd();
     // SAFETY: an open descriptor and a valid `flock`, which the kernel fills.
     if unsafe { libc::fcntl(fd, libc::F_OFD_GETLK, &raw mut lock) } != 0 {

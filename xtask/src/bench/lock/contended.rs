@@ -30,7 +30,9 @@ const QUICK_SPAN: Duration = Duration::from_millis(500);
 const IN_PROCESS: [usize; 3] = [1, 8, 64];
 const SPAN_IN_PROCESS: Duration = Duration::from_millis(500);
 const QUICK_SPAN_IN_PROCESS: Duration = Duration::from_millis(200);
+/// As flock(2), by a file that stays open; and by one that is opened in each turn.
 const CRATE: &str = "ward-lock";
+const OPENED_CRATE: &str = "ward-lock, file opened";
 const CALL: &str = "flock(2)";
 const OPENED_CALL: &str = "open, flock(2), close";
 
@@ -116,7 +118,8 @@ pub(in super::super) fn in_process(setup: &mut Setup) -> Result<Found> {
     let mut all = Vec::new();
     for contenders in IN_PROCESS {
         for (name, how, place) in [
-            (CRATE, "ward", directory.as_os_str()),
+            (CRATE, "ward-turns", directory.as_os_str()),
+            (OPENED_CRATE, "ward", directory.as_os_str()),
             (CALL, "flock", &file),
             (OPENED_CALL, "open-flock", &file),
         ] {
