@@ -478,7 +478,7 @@ impl<'a> Pending<'a> {
         if entry.dismissed || !entry.is_plain {
             return Ok(None);
         }
-        let by = blockers(image.shape, &seat.store.places(&image), entry.ticket, &[]);
+        let by = seat.store.blockers(&image, entry.ticket, &[]);
         if by.is_empty() {
             return Ok(None);
         }

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::fs;
 
-use ward_model::lock::{Standing, blockers};
+use ward_model::lock::Standing;
 
 use crate::error::LockError;
 use crate::image::{Entry, Image};
@@ -79,7 +79,8 @@ impl Queues {
             } else {
                 Vec::new()
             };
-            blockers(image.shape, &store.places(image), ticket, &family)
+            store
+                .blockers(image, ticket, &family)
                 .into_iter()
                 .map(|other| (file.to_owned(), other))
                 .collect::<Vec<_>>()

@@ -20,6 +20,9 @@ use crate::wait::Way;
 /// With more than this in the queue, whoever has gone is looked for although he is in nobody's way.
 const MANY: usize = 32;
 
+/// That is when so many tickets were given since: to look takes as long as several turns.
+const SELDOM: u64 = 256;
+
 /// Of those who wait in somebody's way, so many are looked after.
 const WATCHERS: usize = 1;
 
@@ -214,7 +217,7 @@ impl<'a> Line<'a> {
     pub(crate) fn tidy(&mut self, own: u64) -> Result<(), LockError> {
         if self.image.entries.len() > MANY {
             // Everybody in a long queue would be looked at each time: once in a while is enough.
-            if self.image.next_ticket.is_multiple_of(MANY as u64) {
+            if self.image.next_ticket.is_multiple_of(SELDOM) {
                 self.strike_off(Some(own))?;
             }
         }
@@ -225,8 +228,7 @@ impl<'a> Line<'a> {
     /// far as he is in the way: to look after everybody would make a long queue slow.
     pub(crate) fn in_the_way(&mut self, ticket: u64, family: &[u64]) -> Result<Way, LockError> {
         loop {
-            let places = self.store().places(&self.image);
-            let by = blockers(self.image.shape, &places, ticket, family);
+            let by = self.store().blockers(&self.image, ticket, family);
             let mut gone = Vec::new();
             let mut there = Vec::with_capacity(by.len());
             let mut waiting = 0;

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ward_model::lock::{Ask, Place, Shape, Standing};
+use ward_model::lock::{Ask, Place, Shape, Standing, blockers, blockers_by_mode};
 use ward_sys::lockfile;
 use ward_sys::words::Words;
 
@@ -504,11 +504,33 @@ impl Store {
     /// The queue as its rules see it: whoever was sent away is in nobody's way, though he may not
     /// have learned of it.
     pub(crate) fn places(&self, image: &Image) -> Vec<Place> {
-        let stays = |entry: &&Entry| !entry.dismissed || entry.standing == Standing::Holding;
-        let places = image.entries.iter().filter(stays);
+        let places = image.entries.iter().filter(|it| stays(it));
         let mut all = Vec::with_capacity(image.entries.len());
         all.extend(places.map(|entry| self.place(image.shape, entry)));
         all
+    }
+
+    /// Those who must go before `ticket` can be granted ([`blockers`]).
+    pub(crate) fn blockers(&self, image: &Image, ticket: u64, family: &[u64]) -> Vec<u64> {
+        let mine = || {
+            image
+                .entries
+                .iter()
+                .find(|it| it.ticket == ticket && stays(it))
+        };
+        match image.shape {
+            // In a long queue, most of which comes from another processor, to write down what would be
+            // looked at once takes a while.
+            Shape::Modes => mine().map_or_else(Vec::new, |mine| {
+                let mine = self.place(image.shape, mine);
+                let staying = image.entries.iter().filter(|it| stays(it));
+                let places = staying.map(|entry| self.place(image.shape, entry));
+                blockers_by_mode(places, &mine, family)
+            }),
+            Shape::Slots(_) | Shape::Pool => {
+                blockers(image.shape, &self.places(image), ticket, family)
+            }
+        }
     }
 
     /// One of them. His text is read only where it matters.
@@ -577,6 +599,11 @@ fn furnish(directory: &Path, path: &Path) -> io::Result<()> {
     let made = make();
     std::fs::remove_file(&unnamed)?;
     made
+}
+
+/// Whether somebody was not sent away, or holds all the same.
+fn stays(entry: &Entry) -> bool {
+    !entry.dismissed || entry.standing == Standing::Holding
 }
 
 fn word_of(ticket: u64) -> usize {

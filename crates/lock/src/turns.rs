@@ -23,9 +23,9 @@ impl Directory {
     /// For a program that asks for the same very often: in each turn a fifth of the time goes into
     /// opening and closing the files of the locks, which stay open here until this is dropped.
     ///
-    /// As with any open file, a process that is forked between two turns and does not become another
-    /// program has the descriptors too: it does not share the lock, but where this program is killed in a
-    /// later turn, the lock stays held until that process has ended. Where a command inherited
+    /// As with any open file, a process that is forked from this one meanwhile, and does not become another
+    /// program, has the descriptors too: it is somebody else to the lock, but where this program is killed
+    /// in a later turn, the lock stays held until that process has ended. Where a command inherited
     /// [`Held::descriptor`], or a file has lost its name, it is opened anew.
     ///
     /// ```no_run

@@ -9,6 +9,8 @@
 //! nobody waits in a ring. That holds as long as the order of two requests is the same in every
 //! queue: it depends on what they ask and on who came first, never on the lock.
 
+use std::borrow::Borrow;
+
 use serde::{Deserialize, Serialize};
 
 use super::mode::Mode;
@@ -189,12 +191,7 @@ pub fn blockers(shape: Shape, queue: &[Place], ticket: u64, family: &[u64]) -> V
     let ahead = queue.iter().filter(|it| it.is_ahead_of(mine, family));
     let tickets = |places: Vec<&Place>| places.into_iter().map(|it| it.ticket).collect();
     match shape {
-        Shape::Modes => ahead
-            .filter(|place| {
-                !place.ask.mode.goes_with(mine.ask.mode) && place.ask.is_in_line_with(&mine.ask)
-            })
-            .map(|place| place.ticket)
-            .collect(),
+        Shape::Modes => blockers_by_mode(queue, mine, family),
         Shape::Slots(slots) => {
             let ahead: Vec<&Place> = ahead.collect();
             let taken: u64 = ahead.iter().map(|place| u64::from(place.ask.take)).sum();
@@ -228,6 +225,26 @@ pub fn blockers(shape: Shape, queue: &[Place], ticket: u64, family: &[u64]) -> V
             }
         }
     }
+}
+
+/// As [`blockers`], of a lock that is held in modes: each place is looked at once, by itself.
+#[must_use]
+pub fn blockers_by_mode<P: Borrow<Place>>(
+    queue: impl IntoIterator<Item = P>,
+    mine: &Place,
+    family: &[u64],
+) -> Vec<u64> {
+    let in_the_way = |place: &Place| {
+        place.is_ahead_of(mine, family)
+            && !place.ask.mode.goes_with(mine.ask.mode)
+            && place.ask.is_in_line_with(&mine.ask)
+    };
+    let queue = queue.into_iter();
+    let tickets = queue.filter_map(|place| {
+        let place = place.borrow();
+        in_the_way(place).then_some(place.ticket)
+    });
+    tickets.collect()
 }
 
 /// The things of `mine` that nobody has.
