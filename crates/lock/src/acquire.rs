@@ -119,7 +119,7 @@ impl Directory {
                 Some(step) => step,
                 None => match pending.advance(limit) {
                     // What is wrong with a file that is not the one of its name is nobody's concern.
-                    Err(_) if pending.is_unproven() => Step::Removed,
+                    Err(_) if pending.is_unproven() && !pending.is_known() => Step::Removed,
                     step => step?,
                 },
             };

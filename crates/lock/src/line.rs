@@ -11,7 +11,7 @@ use ward_model::lock::{Place, Rank, Shape, Standing, Turn, blockers};
 
 use crate::error::LockError;
 use crate::history;
-use crate::image::{Entry, Image, NO_TEXT};
+use crate::image::{Entry, Image, MOST, NO_TEXT};
 use crate::record::{Ended, Past, Record};
 use crate::store::{Section, Store};
 use crate::surroundings;
@@ -20,7 +20,7 @@ use crate::wait::Way;
 /// With more than this in the queue, whoever has gone is looked for although he is in nobody's way.
 const MANY: usize = 32;
 
-/// That is when so many tickets were given since: to look takes as long as several turns.
+/// So many tickets are given between two such looks, each of which takes as long as several turns.
 const SELDOM: u64 = 256;
 
 /// Of those who wait in somebody's way, so many are looked after.
@@ -215,11 +215,16 @@ impl<'a> Line<'a> {
 
     /// As [`Line::strike_off`], where a queue has become long.
     pub(crate) fn tidy(&mut self, own: u64) -> Result<(), LockError> {
-        if self.image.entries.len() > MANY {
-            // Everybody in a long queue would be looked at each time: once in a while is enough.
-            if self.image.next_ticket.is_multiple_of(SELDOM) {
-                self.strike_off(Some(own))?;
-            }
+        let entries = &self.image.entries;
+        if entries.len() <= MANY {
+            return Ok(());
+        }
+        // Everybody in a long queue would be looked at each time: once in a while is enough.
+        let tickets = entries.iter().map(|it| it.ticket);
+        let before = tickets.filter(|ticket| *ticket < own).max();
+        let is_time = before.is_some_and(|before| before / SELDOM < own / SELDOM);
+        if is_time || entries.len() >= MOST {
+            self.strike_off(Some(own))?;
         }
         Ok(())
     }
@@ -417,20 +422,15 @@ impl<'a> Line<'a> {
         woken
     }
 
-    /// Strikes off who is next and was killed, so that those behind him are woken. Returns whether
-    /// anybody waits.
-    pub(crate) fn tidy_head(&mut self) -> Result<bool, LockError> {
-        loop {
-            let waiting = self.in_order(|_| true);
-            let Some(next) = waiting.first() else {
-                return Ok(false);
-            };
-            if self.store().is_there(next)? {
-                return Ok(true);
+    /// Strikes off who is next and was killed, so that those behind him are woken.
+    pub(crate) fn tidy_head(&mut self) -> Result<(), LockError> {
+        while let Some(next) = self.in_order(|_| true).first().copied().copied() {
+            if self.store().is_there(&next)? {
+                break;
             }
-            let ticket = next.ticket;
-            self.remove(ticket, Ended::Gone);
+            self.remove(next.ticket, Ended::Gone);
         }
+        Ok(())
     }
 }
 
@@ -468,6 +468,45 @@ mod tests {
         assert!(held[0].token() > token);
         let after = store.read().expect("read").expect("a queue");
         assert_eq!((after.entries.len(), after.set_aside), (1, 0));
+        std::fs::remove_dir_all(path).expect("clean up");
+    }
+
+    /// Those who wait and are gone, and in nobody's way, do not fill a long queue.
+    #[test]
+    fn a_long_queue_is_tidied_once_in_so_many_tickets_and_when_it_is_full() {
+        let path = std::env::temp_dir().join(format!("ward-tidy-{}", std::process::id()));
+        let locks = Directory::open(Some(&path)).expect("a directory");
+        let request = Request::exclusive("it").expect("a name");
+        let held = locks.acquire(&request, Patience::None, None).expect("free");
+        let store = &held[0].store;
+        let one = store.read().expect("read").expect("a queue").entries[0];
+        let left = |tickets: Range<u64>, own: u64| {
+            let mut line = Line::enter(store, Duration::from_secs(20), Shape::Modes);
+            let line = line.as_mut().expect("entered");
+            let gone = tickets.chain([own]).map(|ticket| Entry {
+                ticket,
+                standing: Standing::Waiting,
+                ..one
+            });
+            line.image_mut().entries = gone.collect();
+            line.tidy(own).expect("tidied");
+            // It is not saved.
+            line.image.entries.len()
+        };
+        let next = 7 * SELDOM;
+        assert_eq!(left(next - 40..next - 1, next - 1), 40);
+        assert_eq!(left(next - 40..next, next), 1);
+        assert_eq!(left(next - 40..next, next + 3), 1);
+        assert_eq!(left(next..next + 40, next + 40), 41);
+        // A short one is not looked at.
+        assert_eq!(left(next - 4..next, next), 5);
+        let full = MOST as u64;
+        assert_eq!(left(1..full, full + 1), 1);
+        assert_eq!(
+            left(full * 9..full * 9 + SELDOM - 2, full * 9 + SELDOM - 1),
+            255
+        );
+        drop(held);
         std::fs::remove_dir_all(path).expect("clean up");
     }
 }

@@ -146,19 +146,34 @@ impl Store {
     /// The same for another turn, if nothing is locked by it and nobody else has it. Whether its name still
     /// is this file's is seen by [`Store::is_known`].
     pub(crate) fn again(self) -> Option<Self> {
-        let is_ours =
-            self.is_free.take() && !self.is_lent.get() && self.opened_by == std::process::id();
+        let is_ours = self.is_free.take() && !self.is_lent.get() && self.is_of_this_process();
         if !is_ours || self.page.get().is_none() {
             return None;
         }
+        let words = match self.words.get() {
+            // It may be mapped another time.
+            None | Some(None) => OnceCell::new(),
+            Some(Some(_)) => self.words.clone(),
+        };
         // While nobody was there the queue may have been begun anew, with the numbers of before.
         self.written.take();
         self.texts.take();
         self.was_kept.set(true);
         Some(Self {
             is_new: false,
+            words,
             ..self
         })
+    }
+
+    /// Whether it was opened by us, and not by whom we were forked from.
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.opened_by == std::process::id()
+    }
+
+    /// Whether nothing is locked by it any more.
+    pub(crate) fn is_free(&self) -> bool {
+        self.is_free.get()
     }
 
     /// Whether it was open before, and it is not known yet whether its name still is this file's.

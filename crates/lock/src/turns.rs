@@ -23,10 +23,13 @@ impl Directory {
     /// For a program that asks for the same very often: in each turn a fifth of the time goes into
     /// opening and closing the files of the locks, which stay open here until this is dropped.
     ///
-    /// As with any open file, a process that is forked from this one meanwhile, and does not become another
-    /// program, has the descriptors too: it is somebody else to the lock, but where this program is killed
-    /// in a later turn, the lock stays held until that process has ended. Where a command inherited
-    /// [`Held::descriptor`], or a file has lost its name, it is opened anew.
+    /// Where a command inherited [`Held::descriptor`], or a file has lost its name, it is opened anew; until
+    /// then a file that was removed takes its room, and the mount that it is on is busy.
+    ///
+    /// It is not for a program that is forked and goes on in both halves (fork(2) without execve(2)). They are
+    /// two to the lock, and a turn that the child has a copy of is the parent's alone; but where the parent is
+    /// killed, the child keeps what it held, or, if it was about to change the queue, everybody out of it. Nor
+    /// is it for one that closes descriptors that it does not know (closefrom(3)).
     ///
     /// ```no_run
     /// use ward_lock::{Directory, Patience, Request};
@@ -82,8 +85,14 @@ impl Deref for Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         for held in self.held.drain(..) {
+            // In a fork it is the other half's, who may be in a later turn by now.
+            if !held.store.is_of_this_process() {
+                continue;
+            }
             held.release();
-            self.opened.push(held.store);
+            if held.store.is_free() {
+                self.opened.push(held.store);
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ const TURNS: usize = 200;
 
 type Check = (&'static str, fn(&Place) -> Result<()>);
 
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     ("the_file_stays_open_with_nothing_locked", stays_open),
     ("a_file_that_is_not_the_one_of_its_name", is_another),
     ("a_file_that_was_removed", is_removed),
@@ -39,6 +39,7 @@ const CHECKS: [Check; 10] = [
     ("several_at_once", several),
     ("a_turn_that_is_not_had", is_not_had),
     ("the_halves_of_a_fork_are_two", halves_exclude_each_other),
+    ("a_copy_of_a_turn_frees_no_other", forked_in_a_turn),
     (
         "who_is_killed_is_gone_though_his_parent_lives",
         fork_is_killed,
@@ -46,16 +47,8 @@ const CHECKS: [Check; 10] = [
 ];
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let wanted = |name: &str| {
-        let mut words = words
-            .iter()
-            .filter(|word| !word.starts_with('-'))
-            .peekable();
-        words.peek().is_none() || words.any(|word| name.contains(word.as_str()))
-    };
     let mut failed = false;
-    for (name, check) in CHECKS.into_iter().filter(|(name, _)| wanted(name)) {
+    for (name, check) in CHECKS {
         let done = Place::new(name).and_then(|place| check(&place));
         match done {
             Ok(()) => println!("test {name} ... ok"),
@@ -355,6 +348,29 @@ fn fork_is_killed(place: &Place) -> Result<()> {
         kill_process(holder, Signal::KILL)?;
         ended(holder)?;
         ensure!(!is_locked(&place.own)?, "we keep it for him");
+    }
+    Ok(())
+}
+
+/// A fork ends the turn that its parent was in when it was forked, while the parent is in the next one.
+fn forked_in_a_turn(place: &Place) -> Result<()> {
+    let mut turns = place.turns()?;
+    for _ in 0..ROUNDS {
+        let (mut may_end, mut end) = std::io::pipe()?;
+        let turn = now(&mut turns)?;
+        // Both halves drop it: we do here.
+        let child = beside(move || {
+            heard(&mut may_end)?;
+            drop(turn);
+            Ok(())
+        })?;
+        let next = now(&mut turns)?;
+        say(&mut end)?;
+        let status = ended(child)?;
+        ensure!(status.exit_status() == Some(0), "{status:?}");
+        ensure!(is_locked(&place.own)?, "it was freed for us");
+        ensure!(matches!(place.now(), Err(LockError::Busy { .. })));
+        drop(next);
     }
     Ok(())
 }

@@ -114,7 +114,7 @@ impl<'a> Section<'a> {
         written.map_err(failed)?;
         self.newest.set(Some((place, generation)));
         // With others in it, one of them writes next.
-        if image.entries.len() <= 1 {
+        if let [_] = *image.entries {
             let placed = (place, generation, image.clone());
             self.store.written.replace(Some(placed));
         }
