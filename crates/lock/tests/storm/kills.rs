@@ -175,38 +175,55 @@ fn contend_until_enough(directory: &Path, number: u64) -> Result {
     let parent = getppid();
     // Should the test be killed, nobody is left.
     while numbers.get(ENOUGH) == 0 && getppid() == parent {
-        let (request, mut claims) = wanted(&mut chance, number)?;
+        let (request, claims) = wanted(&mut chance, number)?;
         let patience = match chance.below(8) {
             0 => Patience::None,
             1 => Patience::For(Duration::from_micros(chance.below(2000))),
             _ => Patience::Never,
         };
+        let work = |held: &[Held], chance: &mut Chance| -> Result {
+            let mut claims = claims.clone();
+            numbers.add(usize::try_from(number)?, 1)?;
+            if held[0].name() == "pool" {
+                let bytes = held[0]
+                    .elements()
+                    .iter()
+                    .map(|it| u64::from(it.as_bytes()[0]));
+                claims.extend(bytes.map(|it| Claim::Alone(OF_THINGS + it)));
+            }
+            let inside = witness
+                .enter(&claims)
+                .with_context(|| format!("{request:?}"))?;
+            let_pass(Duration::from_micros(chance.below(30)));
+            if held[0].name() == "numbers" {
+                let mine = &held[0].elements()[0];
+                (&log).write_all(format!("try {mine}\n").as_bytes())?;
+                if chance.below(3) > 0 {
+                    held[0].commit()?;
+                    (&log).write_all(format!("done {mine}\n").as_bytes())?;
+                }
+            }
+            drop(inside);
+            Ok(())
+        };
+        // Some ask for the same several times, by files that stay open.
+        if chance.below(3) == 0 {
+            let mut turns = locks.turns(request.clone());
+            for _ in 0..chance.below(6) {
+                match turns.take(patience) {
+                    Ok(turn) => work(&turn, &mut chance)?,
+                    Err(error) if error.is_busy() => {}
+                    Err(error) => return Err(error).with_context(|| format!("{request:?}")),
+                }
+            }
+            continue;
+        }
         let held = match locks.acquire(&request, patience, None) {
             Ok(held) => held,
             Err(error) if error.is_busy() => continue,
             Err(error) => return Err(error).with_context(|| format!("{request:?}")),
         };
-        numbers.add(usize::try_from(number)?, 1)?;
-        if held[0].name() == "pool" {
-            let bytes = held[0]
-                .elements()
-                .iter()
-                .map(|it| u64::from(it.as_bytes()[0]));
-            claims.extend(bytes.map(|it| Claim::Alone(OF_THINGS + it)));
-        }
-        let inside = witness
-            .enter(&claims)
-            .with_context(|| format!("{request:?}"))?;
-        let_pass(Duration::from_micros(chance.below(30)));
-        if held[0].name() == "numbers" {
-            let mine = &held[0].elements()[0];
-            (&log).write_all(format!("try {mine}\n").as_bytes())?;
-            if chance.below(3) > 0 {
-                held[0].commit()?;
-                (&log).write_all(format!("done {mine}\n").as_bytes())?;
-            }
-        }
-        drop(inside);
+        work(&held, &mut chance)?;
         // Without a word, as somebody who is killed.
         if chance.below(3) > 0 {
             held.iter().for_each(Held::release);

@@ -14,7 +14,7 @@ use super::Result;
 pub(crate) const SLOTS: u64 = 16;
 
 /// What somebody claims who is inside.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Claim {
     /// This, alone.
     Alone(u64),
