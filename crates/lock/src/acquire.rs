@@ -53,7 +53,7 @@ const LOOKED_AFTER: usize = 64;
 pub type Tell<'a> = Option<&'a mut dyn FnMut(&Waiting)>;
 
 impl Directory {
-    /// Gets all that is asked for, and tells how it stands while it waits: after a tenth of a second, or
+    /// Gets all that is asked for, and tells how it stands while it waits: after a quarter of a second, or
     /// half the patience where that is less, and then each second. In the order in which the locks
     /// were named.
     ///

@@ -135,7 +135,7 @@ pub(crate) fn release(store: &Store, ticket: u64, limit: Duration) {
     // Struck off, so that the work, which may still be there for a moment, does not count.
     let released = Line::enter(store, limit, Shape::Modes).and_then(|mut line| {
         // For whoever looks: what cannot be written, too, is seen so.
-        line.section().is_the_last();
+        line.section().free_all();
         line.remove(ticket, Ended::Released);
         line.tidy_head()?;
         line.save()

@@ -188,6 +188,21 @@ impl Head {
 }
 
 impl Image {
+    /// A queue that nobody was ever in.
+    pub(crate) fn empty(boot: [u8; 16], shape: Shape, next_ticket: u64) -> Self {
+        Self {
+            boot,
+            next_ticket,
+            shape,
+            idle: 0,
+            used_until: 0,
+            sequence: 0,
+            set_aside: 0,
+            counts: Counts::default(),
+            entries: Vec::new(),
+        }
+    }
+
     /// As bytes, as the change of this number, in the place of whatever else is in there.
     pub(crate) fn write(&self, generation: u64, bytes: &mut Vec<u8>) {
         let length = HEADER + self.entries.len() * ENTRY;
@@ -473,17 +488,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_counted_on_from_is_not_read() {
-        let empty = Image {
-            boot: [0; 16],
-            next_ticket: 1,
-            shape: Shape::Modes,
-            idle: 0,
-            used_until: 0,
-            sequence: 0,
-            set_aside: 0,
-            counts: Counts::default(),
-            entries: Vec::new(),
-        };
+        let empty = Image::empty([0; 16], Shape::Modes, 1);
         let is_read = |image: &Image, generation| {
             let bytes = bytes_of(image, generation);
             Head::read(&bytes).is_some_and(|head| Image::read(&head, &bytes, None).is_some())

@@ -145,25 +145,21 @@ impl Store {
 
     /// The same for another turn, if nothing is locked by it and nobody else has it. Whether its name still
     /// is this file's is seen by [`Store::is_known`].
-    pub(crate) fn again(self) -> Option<Self> {
+    pub(crate) fn again(mut self) -> Option<Self> {
         let is_ours = self.is_free.take() && !self.is_lent.get() && self.is_of_this_process();
         if !is_ours || self.page.get().is_none() {
             return None;
         }
-        let words = match self.words.get() {
-            // It may be mapped another time.
-            None | Some(None) => OnceCell::new(),
-            Some(Some(_)) => self.words.clone(),
-        };
+        // What could not be mapped may be another time.
+        if let Some(None) = self.words.get() {
+            self.words.take();
+        }
         // While nobody was there the queue may have been begun anew, with the numbers of before.
         self.written.take();
         self.texts.take();
         self.was_kept.set(true);
-        Some(Self {
-            is_new: false,
-            words,
-            ..self
-        })
+        self.is_new = false;
+        Some(self)
     }
 
     /// Whether it was opened by us, and not by whom we were forked from.
@@ -223,7 +219,8 @@ impl Store {
         Ok(newest.map_err(LockError::io("read", &self.path))?.is_some())
     }
 
-    /// Whether the file still is the one of its name, or any: somebody may have removed it.
+    /// Whether the file still is the one of its name, or any: somebody may have removed it. One that was open
+    /// before is looked for by its name, once; from there on it is as if it had been opened now.
     pub(crate) fn is_known(&self) -> bool {
         if self.was_kept.take() {
             let named = pages::look_at(&self.path);

@@ -10,7 +10,7 @@ use ward_sys::words::Words;
 
 use super::{ALIVE, COPIES, FIRST_READ, SECTION, Store, TEXTS, with_scratch};
 use crate::error::LockError;
-use crate::image::{Counts, Image, MOST};
+use crate::image::{Image, MOST};
 use crate::surroundings;
 use crate::text::{ROOM, Text};
 
@@ -20,8 +20,8 @@ pub(crate) struct Section<'a> {
     store: &'a Store,
     /// Which copy is the newer one, and its number, once it was read: nobody else changes them.
     newest: Cell<Option<(usize, u64)>>,
-    /// Whether we have nothing to do with this lock any more once we are out.
-    is_last: Cell<bool>,
+    /// Whether all that we have locked is freed at its end, and not the section alone.
+    frees_all: Cell<bool>,
 }
 
 impl<'a> Section<'a> {
@@ -30,13 +30,13 @@ impl<'a> Section<'a> {
         Self {
             store,
             newest: Cell::new(None),
-            is_last: Cell::new(false),
+            frees_all: Cell::new(false),
         }
     }
 
-    /// Says that whoever is in here leaves his place in the queue.
-    pub(crate) fn is_the_last(&self) {
-        self.is_last.set(true);
+    /// Has all that we have locked freed with the section: whoever is in here leaves the queue.
+    pub(crate) fn free_all(&self) {
+        self.frees_all.set(true);
     }
 
     pub(crate) fn store(&self) -> &'a Store {
@@ -70,19 +70,10 @@ impl<'a> Section<'a> {
             }
             // Numbers go on rising; where the file is new, from the clock: those of a file that
             // went with a reboot were lower.
-            other => Image {
-                boot,
-                next_ticket: other
-                    .map_or(0, |(_, _, image)| image.next_ticket)
-                    .max(surroundings::now()),
-                shape,
-                idle: 0,
-                used_until: 0,
-                sequence: 0,
-                set_aside: 0,
-                counts: Counts::default(),
-                entries: Vec::new(),
-            },
+            other => {
+                let next = other.map_or(0, |(_, _, image)| image.next_ticket);
+                Image::empty(boot, shape, next.max(surroundings::now()))
+            }
         })
     }
 
@@ -157,7 +148,7 @@ impl<'a> Section<'a> {
 
 impl Drop for Section<'_> {
     fn drop(&mut self) {
-        if self.is_last.get() {
+        if self.frees_all.get() {
             return self.store.leave();
         }
         // What cannot be freed so is freed with the description.
