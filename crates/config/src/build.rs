@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Cluster;
+
 pub(crate) use read::read;
 
 /// The build server.
@@ -58,6 +60,16 @@ impl Default for BuildServer {
 }
 
 impl BuildServer {
+    /// Tells builds which cluster keeps the locks of several hosts, where their environment does not
+    /// say so already.
+    pub fn tell_of(&mut self, cluster: Option<&Cluster>) {
+        for (name, value) in cluster.map(Cluster::variables).unwrap_or_default() {
+            if !self.environment.iter().any(|(own, _)| *own == name) {
+                self.environment.push((name, value));
+            }
+        }
+    }
+
     /// The server's address with a slash at its end: what is configured, else its first TCP listener as this
     /// host reaches it. Nothing where it listens on sockets only.
     #[must_use]

@@ -3,6 +3,7 @@
 //! One entry per key. What reads, checks, suggests and documents a key takes it from here.
 
 mod build;
+mod cluster;
 mod job;
 mod program;
 mod server;
@@ -408,6 +409,19 @@ pub const JOB: &SectionKind = &SectionKind {
     help: "A job of the build server. `/` in its name separates folders.",
 };
 
+/// `[cluster]`.
+pub const CLUSTER: &SectionKind = &SectionKind {
+    word: "cluster",
+    form: Form::Exact,
+    keys: &[cluster::CLUSTER],
+    open: false,
+    help: "The etcd cluster that keeps locks among several hosts. Programs and builds are told of it by the \
+           variables `WARD_ETCD_…`, where their `environment` does not say something else, so that `ward lock` and \
+           `ward run --lock` use it there; in a shell they read it themselves, from `/etc/ward.conf`, the file that \
+           `WARD_CLUSTER_CONFIG` names, or `--cluster-config FILE`. It may stand in the main file only. Paths are \
+           from the file's directory on; `~` is the home of who reads it.",
+};
+
 /// Every kind of section, as the reference lists them.
 pub const SECTIONS: &[&SectionKind] = &[
     SUPERVISORD,
@@ -423,6 +437,7 @@ pub const SECTIONS: &[&SectionKind] = &[
     CTL_PLUGIN,
     BUILD,
     JOB,
+    CLUSTER,
 ];
 
 /// The kind of this section.

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod cluster;
 pub mod diagnostics;
 pub mod group;
 pub mod host;

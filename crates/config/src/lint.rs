@@ -43,17 +43,36 @@ pub(crate) fn of_document(
             of_entry(entry, section, kind, sources, found);
         }
     }
+    locks_beside_a_cluster(document, found);
 }
 
 /// The same for the build server's own sections.
 pub(crate) fn of_builds(document: &Document, sources: &Sources, found: &mut Diagnostics) {
     for section in document.sections() {
         let kind = keys::kind_of(&section.name);
-        let ours = [keys::BUILD.word, keys::JOB.word];
+        let ours = [keys::BUILD.word, keys::JOB.word, keys::CLUSTER.word];
         if let Some(kind) = kind.filter(|kind| ours.contains(&kind.word)) {
             for entry in section.entries() {
                 of_entry(entry, section, Some(kind), sources, found);
             }
+        }
+    }
+    locks_beside_a_cluster(document, found);
+}
+
+/// Who names a cluster may well think that it keeps the locks of builds too.
+fn locks_beside_a_cluster(document: &Document, found: &mut Diagnostics) {
+    if document.section(keys::CLUSTER.word).is_none() {
+        return;
+    }
+    for section in document.sections() {
+        let is_job = keys::kind_of(&section.name).is_some_and(|it| it.word == keys::JOB.word);
+        if let Some(locks) = document.entry(section, "locks").filter(|_| is_job) {
+            found.warn(
+                locks.value.span(),
+                "locks: a build holds them on this host only, and not in the [cluster]",
+                Some("hold them in a step: ward lock NAME -- COMMAND".into()),
+            );
         }
     }
 }

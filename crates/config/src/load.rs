@@ -2,6 +2,7 @@
 
 mod builds;
 mod client;
+mod cluster;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use crate::build::BuildServer;
+use crate::cluster::{self as cluster_section, Cluster};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::group::{self, Group};
 use crate::host::{Files, Host, directory_of, join};
@@ -24,6 +26,7 @@ use crate::source::{FileId, SourceFile, Sources, Span};
 
 pub use builds::{Builds, LoadedBuilds, load_builds};
 pub use client::{LoadedClient, load_client};
+pub use cluster::{LoadedCluster, load_cluster};
 
 /// Everything that a configuration says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,6 +48,8 @@ pub struct Configuration {
     /// `[job:x]`, in the order of the file; none if anything is wrong with one of them, which is an error
     /// that leaves everything else usable.
     pub jobs: Vec<Job>,
+    /// `[cluster]`, if there is one.
+    pub cluster: Option<Cluster>,
     /// Every file that was read, the main one first.
     pub files: Vec<String>,
 }
@@ -188,12 +193,12 @@ impl<'a> Loader<'a> {
         };
         let main_alone = main_alone.as_ref().unwrap_or(&document);
         let supervisorctl = self.supervisorctl(main_alone, &context);
-        // The original asks for the section. A file with builds is none of its files.
+        // The original asks for the section. A file with sections of ours is none of its files.
         let start = Span::start_of(main);
         let unwritten = Section::unwritten(keys::SUPERVISORD.word, start);
         let section = match document.section(keys::SUPERVISORD.word) {
             Some(section) => section,
-            None if builds::are_in(&document) => &unwritten,
+            None if has_our_sections(&document) => &unwritten,
             None => {
                 self.found.error(
                     start,
@@ -203,13 +208,18 @@ impl<'a> Loader<'a> {
                 return None;
             }
         };
-        let supervisord = server::supervisord(&context, section, &mut self.found);
+        let mut supervisord = server::supervisord(&context, section, &mut self.found);
+        // Who runs programs that hold the wrong locks had better not run them.
+        let cluster = cluster_section::read(main_alone, &context, &mut self.found);
+        if let Some(cluster) = &cluster {
+            supervisord.environment = with(&cluster.variables(), &supervisord.environment);
+        }
         context.environment = Rc::new(with(&self.host.environment, &supervisord.environment));
         let interfaces = server::interfaces(&context, &mut self.found);
         let groups = group::read(&context, &supervisord.environment, &mut self.found);
         let servers = server::servers(&context, &mut self.found);
         // It is one more program: what is wrong with it is wrong with the whole.
-        let build = builds::server(&context, &mut self.found);
+        let build = builds::server(&context, cluster.as_ref(), &mut self.found);
         let jobs = builds::jobs(&context, &self.sources, &mut self.jobs);
         let sound = self.jobs.errors() == 0;
         let configuration = Configuration {
@@ -221,6 +231,7 @@ impl<'a> Loader<'a> {
             groups,
             build,
             jobs: if sound { jobs } else { Vec::new() },
+            cluster,
             files: self.sources.files().map(|file| file.path.clone()).collect(),
         };
         if self.lints {
@@ -231,13 +242,7 @@ impl<'a> Loader<'a> {
 
     fn supervisorctl(&mut self, main: &Document, around: &Context<'_>) -> Option<Supervisorctl> {
         let section = main.section(keys::SUPERVISORCTL.word)?;
-        let context = Context {
-            document: main,
-            host: around.host,
-            files: around.files,
-            here: around.here,
-            environment: Rc::clone(&around.environment),
-        };
+        let context = around.of(main);
         let mut found = Diagnostics::default();
         let client = server::supervisorctl(&context, section, &mut found);
         let sound = found.errors() == 0;
@@ -324,6 +329,13 @@ impl<'a> Loader<'a> {
         let directory = self.host.absolute(directory_of(path));
         self.document.settle_here(&directory);
     }
+}
+
+/// Whether a file has sections that the original does not know.
+fn has_our_sections(document: &Document) -> bool {
+    let words = [keys::BUILD.word, keys::JOB.word, keys::CLUSTER.word];
+    let mut sections = document.sections().iter();
+    sections.any(|section| keys::kind_of(&section.name).is_some_and(|it| words.contains(&it.word)))
 }
 
 fn with(

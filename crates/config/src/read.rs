@@ -34,6 +34,17 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// The same, of another document.
+    pub(crate) fn of<'b>(&'b self, document: &'b Document) -> Context<'b> {
+        Context {
+            document,
+            host: self.host,
+            files: self.files,
+            here: self.here,
+            environment: Rc::clone(&self.environment),
+        }
+    }
+
     pub(crate) fn around(&self) -> Surroundings<'a> {
         Surroundings {
             host: self.host,

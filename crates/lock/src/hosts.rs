@@ -12,6 +12,7 @@ mod shared;
 
 use std::time::{Duration, Instant};
 
+use ward_model::cluster::USUAL_PREFIX;
 use ward_model::lock::{Shape, Standing, blockers, choose};
 use ward_sys::clock::since_boot;
 
@@ -30,9 +31,6 @@ use crate::timestamp::Format;
 
 use post::{Line, Post, json, post, post_of, record};
 pub use shared::{One, Shared};
-
-/// Where our keys are, unless it is said.
-const PREFIX: &str = "/ward/locks";
 
 /// A lease is kept alive so often in its time.
 const BEATS: u32 = 6;
@@ -101,7 +99,10 @@ impl Hosts {
         let cluster = Cluster::new(settings).map_err(LockError::cluster)?;
         Ok(Self {
             cluster,
-            prefix: prefix.unwrap_or(PREFIX).trim_end_matches('/').to_owned(),
+            prefix: prefix
+                .unwrap_or(USUAL_PREFIX)
+                .trim_end_matches('/')
+                .to_owned(),
             ttl,
             who: surroundings::ourselves(),
         })

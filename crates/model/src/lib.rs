@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod cluster;
 pub mod cookie;
 pub mod exit_code;
 pub mod life;

@@ -6,29 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 use ward_model::quantity;
 
-/// Below which key the locks are if nothing else is said.
-const PREFIX: &str = "/ward/locks";
-
-/// How long a lease lasts if nothing else is said.
-const LEASE: &str = "30s";
-
-impl Default for ClusterArgs {
-    fn default() -> Self {
-        Self {
-            etcd: Vec::new(),
-            local: false,
-            etcd_user: None,
-            etcd_password_file: None,
-            etcd_cacert: None,
-            etcd_cert: None,
-            etcd_key: None,
-            etcd_prefix: PREFIX.to_owned(),
-            lease: quantity::duration(LEASE).unwrap_or_default(),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ClusterArgs {
     /// Hold the lock among several hosts too, in the etcd cluster with these endpoints
     /// [default: WARD_ETCD_ENDPOINTS]
@@ -40,8 +18,13 @@ pub(crate) struct ClusterArgs {
     )]
     pub(crate) etcd: Vec<String>,
 
-    /// Only on this host, whatever WARD_ETCD_ENDPOINTS says
-    #[arg(long, conflicts_with = "etcd", help_heading = "Several hosts")]
+    /// A configuration file whose [cluster] says all this
+    /// [default: WARD_CLUSTER_CONFIG, or /etc/ward.conf if it is there]
+    #[arg(long, value_name = "FILE", conflicts_with = "etcd", value_hint = ValueHint::FilePath, help_heading = "Several hosts")]
+    pub(crate) cluster_config: Option<PathBuf>,
+
+    /// Only on this host, whatever the environment and files say
+    #[arg(long, conflicts_with_all = ["etcd", "cluster_config"], help_heading = "Several hosts")]
     pub(crate) local: bool,
 
     /// The cluster's user [default: WARD_ETCD_USER]
@@ -64,16 +47,12 @@ pub(crate) struct ClusterArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Several hosts")]
     pub(crate) etcd_key: Option<PathBuf>,
 
-    /// Below which key the locks are
-    #[arg(
-        long,
-        value_name = "KEY",
-        default_value = PREFIX,
-        help_heading = "Several hosts"
-    )]
-    pub(crate) etcd_prefix: String,
+    /// Below which key the locks are [default: WARD_ETCD_PREFIX, or /ward/locks]
+    #[arg(long, value_name = "KEY", help_heading = "Several hosts")]
+    pub(crate) etcd_prefix: Option<String>,
 
     /// How long the cluster keeps a lock for a host that it does not hear of; the work is stopped before
-    #[arg(long, value_name = "DURATION", default_value = LEASE, value_parser = quantity::duration, help_heading = "Several hosts")]
-    pub(crate) lease: Duration,
+    /// [default: WARD_ETCD_LEASE, or 30s]
+    #[arg(long, value_name = "DURATION", value_parser = quantity::duration, help_heading = "Several hosts")]
+    pub(crate) lease: Option<Duration>,
 }

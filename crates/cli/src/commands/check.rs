@@ -129,6 +129,12 @@ fn summary(configuration: &Configuration) -> String {
     if configuration.build.is_some() || !configuration.jobs.is_empty() {
         parts.push(number(configuration.jobs.len(), "job"));
     }
+    if let Some(cluster) = &configuration.cluster {
+        parts.push(format!(
+            "a cluster of {}",
+            number(cluster.endpoints.len(), "endpoint")
+        ));
+    }
     parts.join(", ")
 }
 
@@ -200,6 +206,9 @@ fn traced(configuration: &Configuration, sources: &Sources) -> Result<Value, Fai
     if let Some(client) = &configuration.supervisorctl {
         value["supervisorctl"] = with_places(client, &client.origins, sources)?;
     }
+    if let Some(cluster) = &configuration.cluster {
+        value["cluster"] = with_places(cluster, &cluster.origins, sources)?;
+    }
     for (index, job) in configuration.jobs.iter().enumerate() {
         value["jobs"][index] = to_json(&without_secrets(job))?;
     }
@@ -258,6 +267,9 @@ fn shown(configuration: &Configuration, sources: &Sources) -> Result<String, Fai
     }
     if let Some(build) = &configuration.build {
         values("build", &to_json(build)?, &mut text);
+    }
+    if let Some(cluster) = &configuration.cluster {
+        values("cluster", &to_json(cluster)?, &mut text);
     }
     for job in &configuration.jobs {
         let title = format!("job {}", job.name);

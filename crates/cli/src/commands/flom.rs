@@ -138,9 +138,8 @@ fn acquire(order: &Order, arguments: &LockArgs) -> Result<Got, ExitCode> {
         }
     };
     #[cfg(feature = "etcd")]
-    let cluster = super::cluster::hosts(&arguments.cluster)
-        .map_err(|failure| failure.with_status(FAILED).report())?
-        .map(|hosts| (hosts, arguments.cluster.lease));
+    let cluster = super::cluster::chosen(&arguments.cluster)
+        .map_err(|failure| failure.with_status(FAILED).report())?;
     let got = Wait::get(
         &directory,
         &request,

@@ -59,8 +59,7 @@ pub(crate) fn run(arguments: LockArgs) -> Result<ExitCode, Failure> {
         quiet: arguments.run.quiet,
         status: Status::open(arguments.status_fd)?,
         #[cfg(feature = "etcd")]
-        cluster: super::cluster::hosts(&arguments.cluster)?
-            .map(|hosts| (hosts, arguments.cluster.lease)),
+        cluster: super::cluster::chosen(&arguments.cluster)?,
     };
     #[cfg(feature = "etcd")]
     if arguments.exec && wait.cluster.is_some() {
@@ -118,7 +117,7 @@ pub(crate) fn run_with_locks(arguments: LockedRunArgs) -> Result<ExitCode, Failu
         quiet: arguments.run.quiet,
         status: Status::open(None)?,
         #[cfg(feature = "etcd")]
-        cluster: super::cluster::of_environment()?,
+        cluster: super::cluster::of_surroundings()?,
     };
     hold_and_run(arguments.run, request, wait, Until::Command, &|_| {})
 }

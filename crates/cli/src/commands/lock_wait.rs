@@ -3,21 +3,19 @@
 
 use std::io::{IsTerminal, Write};
 #[cfg(feature = "etcd")]
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ward_engine::holders;
 use ward_engine::locks::{Locks, Renewer, Until};
 use ward_engine::runs;
 #[cfg(feature = "etcd")]
 use ward_lock::Wanted;
-#[cfg(feature = "etcd")]
-use ward_lock::hosts::Hosts;
 use ward_lock::{Badge, Directory, Held, LockError, Patience, Record, Request, Waiting};
 use ward_model::lock::Mode;
 use ward_sys::code;
 
 #[cfg(feature = "etcd")]
-use super::cluster;
+use super::cluster::{Chosen, Kept, keep};
 use super::say;
 use crate::failure::Failure;
 
@@ -44,9 +42,9 @@ pub(super) struct Wait {
     pub(super) cancel_running: bool,
     pub(super) quiet: bool,
     pub(super) status: Status,
-    /// Where several hosts share the locks, and how long a lease lasts.
+    /// Where several hosts share the locks.
     #[cfg(feature = "etcd")]
-    pub(super) cluster: Option<(Hosts, Duration)>,
+    pub(super) cluster: Option<Chosen>,
 }
 
 impl Wait {
@@ -108,10 +106,10 @@ impl Wait {
         directory: &Directory,
         request: &Request,
         patience: Patience,
-        cluster: Option<(Hosts, Duration)>,
+        cluster: Option<Chosen>,
         tell: &mut dyn FnMut(&Waiting),
     ) -> Result<Got, Refused> {
-        let Some((hosts, lease)) = cluster else {
+        let Some(cluster) = cluster else {
             let held = directory.acquire(request, patience, Some(tell))?;
             return Ok(Got { held, kept: None });
         };
@@ -129,7 +127,7 @@ impl Wait {
             held_above: held_above(CLUSTER_HELD),
             ..request.clone()
         };
-        let kept = cluster::keep(hosts, &there, patience, directory, &held, lease, tell);
+        let kept = keep(cluster, &there, patience, directory, &held, tell);
         match kept {
             Ok(kept) => Ok(Got {
                 held,
@@ -197,7 +195,7 @@ impl From<LockError> for Refused {
 pub(super) struct Got {
     pub(super) held: Vec<Held>,
     #[cfg(feature = "etcd")]
-    kept: Option<cluster::Kept>,
+    kept: Option<Kept>,
 }
 
 /// What the command is told of one.

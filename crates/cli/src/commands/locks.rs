@@ -49,8 +49,8 @@ fn json(value: &serde_json::Value) -> Result<String, Failure> {
 
 fn listed(arguments: &LocksArgs) -> Result<Listing, Failure> {
     #[cfg(feature = "etcd")]
-    if let Some(mut hosts) = super::cluster::hosts(&arguments.cluster)? {
-        let mut locks = hosts.list()?;
+    if let Some(mut cluster) = super::cluster::chosen(&arguments.cluster)? {
+        let mut locks = cluster.hosts.list()?;
         if !arguments.names.is_empty() {
             locks.retain(|lock| arguments.names.contains(&lock.name));
         }

@@ -24,8 +24,11 @@ mod stop;
 mod surroundings;
 mod up;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+
+use ward_config::diagnostics::{Diagnostic, Palette};
+use ward_config::source::Sources;
 
 use crate::args::{Verb, Ward};
 use crate::failure::Failure;
@@ -57,6 +60,19 @@ pub(crate) fn run(arguments: Ward) -> Result<ExitCode, Failure> {
         Verb::Man(arguments) => man::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments),
         Verb::Docs(arguments) => docs::run(&arguments),
+    }
+}
+
+/// Says to people what is wrong with a configuration.
+fn say_findings(found: &[Diagnostic], sources: &Sources) {
+    let palette = if std::io::stderr().is_terminal() {
+        Palette::COLOURED
+    } else {
+        Palette::default()
+    };
+    for one in found {
+        // Where nobody can be told, the exit status still says it.
+        let _ = write!(std::io::stderr(), "{}", one.render(sources, palette));
     }
 }
 

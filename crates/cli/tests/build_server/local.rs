@@ -129,3 +129,28 @@ fn a_signal_is_a_stop() -> Result {
     ensure!(world.survivors().is_empty(), "{:#?}", world.survivors());
     Ok(())
 }
+
+/// Commands within the steps hold their locks in the cluster that the configuration names.
+#[test]
+fn steps_are_told_of_the_cluster() -> Result {
+    let world = world()?;
+    let jobs = "[cluster]\nendpoints = http://127.0.0.1:1\nprefix = /ours\n\
+                [job:a]\nscript = echo \"at $WARD_ETCD_ENDPOINTS below $WARD_ETCD_PREFIX\"\n";
+    let mut scene = Scene::new(&world, "", jobs)?;
+    let expected = "\nat http://127.0.0.1:1 below /ours\n";
+    let place = world.path("plain");
+    fs::create_dir(&place)?;
+    let conf = scene.conf.to_string_lossy().into_owned();
+    let said = local(&scene, &place, &["-c", &conf, "--job", "a"])?.expect(0)?;
+    ensure!(said.out.contains(expected), "{said:#?}");
+    scene.serve()?;
+    let said = scene.build(&["start", "a", "--wait", "-f"])?.expect(0)?;
+    ensure!(said.out.contains(expected), "{said:#?}");
+    scene.end()?;
+
+    // The same without a server of its own.
+    fs::write(&conf, jobs)?;
+    let said = local(&scene, &place, &["-c", &conf, "--job", "a"])?.expect(0)?;
+    ensure!(said.out.contains(expected), "{said:#?}");
+    Ok(())
+}

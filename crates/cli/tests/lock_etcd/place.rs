@@ -26,7 +26,7 @@ pub(crate) const KILLED: i32 = 128 + 9;
 pub(crate) const LONG: &str = "50s";
 
 /// What would lead ward to another cluster, or give it locks that are held above.
-const MEANINGFUL: [&str; 14] = [
+const MEANINGFUL: [&str; 17] = [
     "WARD_LOCKS_HELD",
     "WARD_CLUSTER_LOCKS_HELD",
     "WARD_ETCD_ENDPOINTS",
@@ -35,6 +35,9 @@ const MEANINGFUL: [&str; 14] = [
     "WARD_ETCD_CACERT",
     "WARD_ETCD_CERT",
     "WARD_ETCD_KEY",
+    "WARD_ETCD_PREFIX",
+    "WARD_ETCD_LEASE",
+    "WARD_CLUSTER_CONFIG",
     "ETCDCTL_ENDPOINTS",
     "ETCDCTL_USER",
     "ETCDCTL_PASSWORD",

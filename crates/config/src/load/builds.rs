@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use super::{Loader, with};
 use crate::build::{self, BuildServer};
+use crate::cluster::{self, Cluster};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::host::{Files, Host};
-use crate::ini::document::Document;
 use crate::job::{self, Job};
 use crate::keys;
 use crate::lint;
@@ -19,6 +19,8 @@ use crate::source::Sources;
 pub struct Builds {
     /// `[build]`, if there is one.
     pub server: Option<BuildServer>,
+    /// `[cluster]`, if there is one. The server's environment tells of it.
+    pub cluster: Option<Cluster>,
     /// `[job:x]`, in the order of the file.
     pub jobs: Vec<Job>,
 }
@@ -50,7 +52,7 @@ pub fn load_builds(path: &str, host: &Host, files: &dyn Files) -> LoadedBuilds {
 
 impl Loader<'_> {
     fn builds(&mut self, path: &str) -> Option<Builds> {
-        let (_, here) = self.all(path)?;
+        let (main_alone, here) = self.all(path)?;
         let document = std::mem::take(&mut self.document);
         lint::of_builds(&document, &self.sources, &mut self.found);
         let mut context = Context {
@@ -65,26 +67,26 @@ impl Loader<'_> {
             let main = supervisord(&context, section, &mut unheard);
             context.environment = Rc::new(with(&self.host.environment, &main.environment));
         }
+        let main_alone = main_alone.as_ref().unwrap_or(&document);
+        let cluster = cluster::read(main_alone, &context, &mut self.found);
         Some(Builds {
-            server: server(&context, &mut self.found),
+            server: server(&context, cluster.as_ref(), &mut self.found),
             jobs: jobs(&context, &self.sources, &mut self.found),
+            cluster,
         })
     }
 }
 
-/// Whether a file says anything of builds.
-pub(super) fn are_in(document: &Document) -> bool {
-    let words = [keys::BUILD.word, keys::JOB.word];
-    document
-        .sections()
-        .iter()
-        .any(|section| keys::kind_of(&section.name).is_some_and(|kind| words.contains(&kind.word)))
-}
-
-/// Reads `[build]`, if there is one.
-pub(super) fn server(context: &Context<'_>, found: &mut Diagnostics) -> Option<BuildServer> {
+/// Reads `[build]`, if there is one. Its builds are told of the cluster.
+pub(super) fn server(
+    context: &Context<'_>,
+    cluster: Option<&Cluster>,
+    found: &mut Diagnostics,
+) -> Option<BuildServer> {
     let section = context.document.section(keys::BUILD.word)?;
-    Some(build::read(context, section, found))
+    let mut server = build::read(context, section, found);
+    server.tell_of(cluster);
+    Some(server)
 }
 
 /// Reads every `[job:x]`.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ward_sys::clock::since_boot;
 
-use super::endpoint::Endpoint;
+use super::endpoint;
 use super::error::{EtcdError, Failure, Trouble};
 use super::http::Lines;
 use super::member::{Attempt, Member, Question, Shape};
@@ -72,7 +72,7 @@ impl Cluster {
         let endpoints = settings
             .endpoints
             .iter()
-            .map(|text| Endpoint::parse(text.trim(), tls_by_default))
+            .map(|text| endpoint::parse(text.trim(), tls_by_default))
             .collect::<Result<Vec<_>, _>>()?;
         let configuration = endpoints
             .iter()

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use ward_model::cluster::Endpoint;
 use ward_sys::clock::since_boot;
 
-use super::endpoint::Endpoint;
 use super::error::{Failure, Trouble};
 use super::http::{Answer, Connection, Lines, Request};
 use super::names;

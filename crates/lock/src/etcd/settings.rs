@@ -8,6 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ward_model::cluster::variable;
+
 /// How long a request may take if nothing else was said.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -67,7 +69,11 @@ impl Settings {
         Self::from_variables(|name| std::env::var_os(name))
     }
 
-    fn from_variables(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {
+    /// As [`Settings::from_environment`], of variables that `get` knows.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_variables(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {
         let value = |name: &str| get(name).filter(|value| !value.is_empty());
         let text = |name: &'static str| {
             value(name)
@@ -76,11 +82,11 @@ impl Settings {
         };
         let path = |name: &str| value(name).map(PathBuf::from);
 
-        let endpoints = match text("WARD_ETCD_ENDPOINTS")? {
+        let endpoints = match text(variable::ENDPOINTS)? {
             Some(list) => Some(list),
             None => text("ETCDCTL_ENDPOINTS")?,
         };
-        let (user, password) = if let Some(user) = text("WARD_ETCD_USER")? {
+        let (user, password) = if let Some(user) = text(variable::USER)? {
             (Some(user), None)
         } else {
             match text("ETCDCTL_USER")? {
@@ -91,14 +97,14 @@ impl Settings {
                 None => (None, None),
             }
         };
-        let password = match path("WARD_ETCD_PASSWORD_FILE") {
+        let password = match path(variable::PASSWORD_FILE) {
             Some(file) => Some(Secret::read(&file)?),
             None if password.is_some() => password,
             None => text("ETCDCTL_PASSWORD")?.map(Secret::new),
         };
         // A password that nobody's name goes with is left over from another use.
         let password = password.filter(|_| user.is_some());
-        let (certificate, key) = match (path("WARD_ETCD_CERT"), path("WARD_ETCD_KEY")) {
+        let (certificate, key) = match (path(variable::CERT), path(variable::KEY)) {
             (None, None) => (path("ETCDCTL_CERT"), path("ETCDCTL_KEY")),
             pair => pair,
         };
@@ -106,7 +112,7 @@ impl Settings {
             endpoints: endpoints.as_deref().map(listed).unwrap_or_default(),
             user,
             password,
-            ca: path("WARD_ETCD_CACERT").or_else(|| path("ETCDCTL_CACERT")),
+            ca: path(variable::CACERT).or_else(|| path("ETCDCTL_CACERT")),
             certificate,
             key,
             ..Self::default()

@@ -1,7 +1,7 @@
 //! `ward build local`: the job of the checkout around us, as the server would run it, without one.
 
 use std::fs::{self, DirBuilder};
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -11,7 +11,6 @@ use ward_build::plan::{Plan, VERSION, file};
 use ward_build::runner::run_local;
 use ward_build::server::{resolve_parameters, step_environment};
 use ward_build::triggers::same_repository;
-use ward_config::diagnostics::Palette;
 use ward_config::job::{
     Clean, Job, LARGEST_REPOSITORY_FILE, REPOSITORY_FILE, Source, load_repository_job,
 };
@@ -24,7 +23,7 @@ use ward_model::exit_code;
 use super::place::{self, secrets_of};
 use crate::args::LocalArgs;
 use crate::commands::check::host;
-use crate::commands::say;
+use crate::commands::{say, say_findings};
 use crate::failure::Failure;
 
 /// How often a number is taken that somebody else takes at the same moment.
@@ -34,7 +33,8 @@ const ATTEMPTS: u32 = 100;
 pub(super) fn run(arguments: &LocalArgs) -> Result<ExitCode, Failure> {
     let checkout = Checkout::around()?;
     let (builds, mut job) = find(arguments, &checkout)?;
-    let server = builds.server.unwrap_or_default();
+    let mut server = builds.server.unwrap_or_default();
+    server.tell_of(builds.cluster.as_ref());
     let state = ledger::locate()?.join("local");
     let name = job.name.replace('/', "%2F");
     let workspace = if arguments.clean {
@@ -270,15 +270,7 @@ fn of_repository(path: &Path, base: &Job) -> Result<Job, Failure> {
     let (job, found) = load_repository_job(&text, &host(false)?, base);
     let mut sources = Sources::default();
     sources.add(SourceFile::new(path.to_string_lossy(), text));
-    let palette = if io::stderr().is_terminal() {
-        Palette::COLOURED
-    } else {
-        Palette::default()
-    };
-    for one in &found {
-        // Where nobody can be told, the exit status still says it.
-        let _ = write!(io::stderr(), "{}", one.render(&sources, palette));
-    }
+    say_findings(&found, &sources);
     job.ok_or_else(|| {
         Failure::with_code(
             format!("{}: it cannot be used", path.display()),

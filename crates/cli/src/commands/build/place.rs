@@ -1,16 +1,17 @@
 //! The configuration of the build server, and the directory where it keeps everything.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ward_config::build::BuildServer;
 use ward_config::diagnostics::Palette;
-use ward_config::load::{Builds, LoadedBuilds, load_builds};
+use ward_config::load::{Builds, load_builds};
 use ward_model::exit_code;
 use ward_supervise::configuration::{self, Disk};
 
 use crate::args::Whose;
 use crate::commands::check::host;
+use crate::commands::say_findings;
 use crate::compat::configuration_file::find_configuration;
 use crate::failure::Failure;
 
@@ -52,7 +53,9 @@ pub(super) fn load(path: &Path) -> Result<Builds, Failure> {
 fn load_all(path: &Path) -> Result<(Builds, Vec<String>), Failure> {
     let host = host(false)?;
     let loaded = load_builds(&path.to_string_lossy(), &host, &Disk);
-    tell(&loaded);
+    if loaded.builds.is_none() {
+        say_findings(&loaded.diagnostics, &loaded.sources);
+    }
     let warnings = loaded
         .diagnostics
         .iter()
@@ -66,21 +69,6 @@ fn load_all(path: &Path) -> Result<(Builds, Vec<String>), Failure> {
             exit_code::USAGE,
         )
     })
-}
-
-fn tell(loaded: &LoadedBuilds) {
-    if loaded.builds.is_some() {
-        return;
-    }
-    let palette = if io::stderr().is_terminal() {
-        Palette::COLOURED
-    } else {
-        Palette::default()
-    };
-    for found in &loaded.diagnostics {
-        // Where nobody can be told, the exit status still says it.
-        let _ = write!(io::stderr(), "{}", found.render(&loaded.sources, palette));
-    }
 }
 
 /// Reads a configuration that must have a server.

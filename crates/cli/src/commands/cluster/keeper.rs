@@ -1,32 +1,24 @@
-//! Locks among several hosts: which cluster, and the process that keeps them for a run.
+//! The process that keeps a cluster's locks for a run.
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use ward_engine::chain;
 use ward_engine::holders;
 use ward_engine::locks::LeaseWatch;
 use ward_engine::renewer::{News, Renewer, Work};
-use ward_lock::etcd::{Secret, Settings, SettingsError};
 use ward_lock::hosts::{Hosts, One, Shared};
 use ward_lock::{Directory, Held, LockError, Patience, Record, Request, Waiting};
 use ward_model::exit_code;
 use ward_sys::clock::since_boot;
 use ward_sys::lease::Lease;
 
-use super::lock_wait::Refused;
-use crate::args::ClusterArgs;
+use super::which::Chosen;
+use crate::commands::lock_wait::Refused;
 use crate::failure::Failure;
 
-/// A cluster is used if this names one.
-const ENDPOINTS: &str = "WARD_ETCD_ENDPOINTS";
-
-/// Below this the cluster could not be asked often enough.
-const SHORTEST_LEASE: Duration = Duration::from_secs(5);
-
 /// A lease is renewed so often in its time.
-const BEATS: u32 = 6;
+pub(super) const BEATS: u32 = 6;
 
 /// A leader that does not know yet that it is none may go on renewing for an election timeout, which
 /// is usually a second: the work must be gone earlier than that.
@@ -48,74 +40,6 @@ const LOOK: Duration = Duration::from_millis(200);
 /// So many holders are told of.
 const MOST_HOLDERS: usize = 8;
 
-impl From<SettingsError> for Failure {
-    fn from(error: SettingsError) -> Self {
-        Self::with_code(chain(&error), error.hint(), exit_code::USAGE)
-    }
-}
-
-/// The cluster that the options, or the environment, name; none if they name none.
-pub(super) fn hosts(arguments: &ClusterArgs) -> Result<Option<Hosts>, Failure> {
-    let named = std::env::var_os(ENDPOINTS).is_some_and(|value| !value.is_empty());
-    if arguments.local {
-        return Ok(None);
-    }
-    if arguments.etcd.is_empty() && !named {
-        // Who says who he is to a cluster does not mean this host alone.
-        return if names_us(arguments) {
-            Err(SettingsError::NoEndpoint.into())
-        } else {
-            Ok(None)
-        };
-    }
-    if arguments.lease < SHORTEST_LEASE {
-        return Err(Failure::usage(
-            "--lease is too short to be renewed in time",
-            "give it 5 seconds at least; 30 are usual",
-        ));
-    }
-    let mut settings = Settings::from_environment()?;
-    if !arguments.etcd.is_empty() {
-        settings.endpoints.clone_from(&arguments.etcd);
-    }
-    let or = |given: &Option<_>, known| given.clone().or(known);
-    settings.ca = or(&arguments.etcd_cacert, settings.ca);
-    settings.certificate = or(&arguments.etcd_cert, settings.certificate);
-    settings.key = or(&arguments.etcd_key, settings.key);
-    if arguments.etcd_user.is_some() {
-        settings.user.clone_from(&arguments.etcd_user);
-    }
-    if let Some(file) = &arguments.etcd_password_file {
-        settings.password = Some(Secret::read(file)?);
-    }
-    // Several are tried within the time that the lease leaves.
-    settings.timeout = settings.timeout.min(arguments.lease / BEATS);
-    let hosts = Hosts::new(settings, Some(&arguments.etcd_prefix), arguments.lease);
-    // Nobody was asked for anything yet.
-    let hosts = hosts.map_err(|error| Failure::from(error).with_status(exit_code::USAGE))?;
-    Ok(Some(hosts))
-}
-
-/// Whether options say who we are to a cluster.
-fn names_us(arguments: &ClusterArgs) -> bool {
-    arguments.etcd_user.is_some()
-        || [
-            &arguments.etcd_password_file,
-            &arguments.etcd_cacert,
-            &arguments.etcd_cert,
-            &arguments.etcd_key,
-        ]
-        .into_iter()
-        .any(Option::is_some)
-}
-
-/// The cluster that the environment alone names, and how long a lease lasts.
-pub(super) fn of_environment() -> Result<Option<(Hosts, Duration)>, Failure> {
-    let arguments = ClusterArgs::default();
-    let lease = arguments.lease;
-    Ok(hosts(&arguments)?.map(|hosts| (hosts, lease)))
-}
-
 /// What the process that keeps the locks says.
 #[derive(Debug, Serialize, Deserialize)]
 enum Said {
@@ -130,22 +54,22 @@ enum Said {
 }
 
 /// Locks of a cluster that are kept for a run.
-pub(super) struct Kept {
-    pub(super) locks: Vec<One>,
-    pub(super) renewer: Renewer,
-    pub(super) lease: LeaseWatch,
+pub(crate) struct Kept {
+    pub(crate) locks: Vec<One>,
+    pub(crate) renewer: Renewer,
+    pub(crate) lease: LeaseWatch,
 }
 
 /// Gets the locks in the cluster, those of this host being held, and has them kept.
-pub(super) fn keep(
-    hosts: Hosts,
+pub(crate) fn keep(
+    cluster: Chosen,
     request: &Request,
     patience: Patience,
     here: &Directory,
     held: &[Held],
-    time: Duration,
     tell: &mut dyn FnMut(&Waiting),
 ) -> Result<Kept, Refused> {
+    let Chosen { hosts, lease: time } = cluster;
     let failed = |what: &str, error: &dyn std::error::Error| Refused::There {
         failure: Failure::ours(what, error),
         busy: false,
@@ -347,12 +271,4 @@ fn refuse(work: &Work, error: LockError) {
         code: failure.code(),
     };
     while Work::can_say(&refused) && !work.say(&refused) && work.news(LOOK) != News::Unknown {}
-}
-
-/// That the cluster cannot be used by who becomes the command.
-pub(super) fn not_with_exec() -> Failure {
-    Failure::usage(
-        "--exec leaves nobody who could keep a cluster's lock",
-        "leave --exec out, or add --local",
-    )
 }

@@ -1,0 +1,287 @@
+//! `[cluster]`, through the doors of everybody who reads it: who asks for a lock, the supervisor, the
+//! build server.
+
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use ward_config::cluster::Cluster;
+use ward_config::diagnostics::Diagnostic;
+use ward_config::host::{Accounts, Files, Host};
+use ward_config::load::{check, load_builds, load_cluster};
+use ward_model::cluster::variable;
+
+/// A file, and one that it includes.
+struct Two<'a>(&'a str, &'a str);
+
+const PATH: &str = "/etc/w/ward.conf";
+
+impl Files for Two<'_> {
+    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        let text = if path == Path::new(PATH) {
+            self.0
+        } else {
+            self.1
+        };
+        Ok(text.as_bytes().to_vec())
+    }
+
+    fn exists(&self, _: &Path) -> bool {
+        true
+    }
+
+    fn is_directory(&self, _: &Path) -> bool {
+        true
+    }
+
+    fn list(&self, _: &Path) -> Vec<String> {
+        vec!["more.conf".into()]
+    }
+}
+
+fn host() -> Host {
+    Host {
+        environment: BTreeMap::from([
+            ("HOME".into(), "/home/me".into()),
+            ("USER".into(), "me".into()),
+        ]),
+        node_name: "node".into(),
+        // Who asks for a lock may be anywhere.
+        current_directory: "/somewhere/else".into(),
+        temporary_directory: "/tmp".into(),
+        accounts: Accounts::parse("root:x:0:0::/root:/bin/sh\n", "root:x:0:\n"),
+        uid: 0,
+        elsewhere: false,
+    }
+}
+
+fn lines(found: &[Diagnostic]) -> Vec<String> {
+    let line = |d: &Diagnostic| {
+        format!(
+            "{:?} {}:{} {}",
+            d.severity, d.span.line, d.span.column, d.what
+        )
+    };
+    found.iter().map(line).collect()
+}
+
+fn cluster(text: &str) -> Cluster {
+    let loaded = load_cluster(PATH, &host(), &Two(text, ""));
+    let found = lines(&loaded.diagnostics);
+    loaded
+        .cluster
+        .flatten()
+        .unwrap_or_else(|| panic!("{found:?}"))
+}
+
+/// What is wrong with `text`, as who asks for a lock and the supervisor are told; both refuse it.
+fn refusal(text: &str, more: &str) -> Vec<String> {
+    let files = Two(text, more);
+    let (asked, up) = (
+        load_cluster(PATH, &host(), &files),
+        check(PATH, &host(), &files),
+    );
+    let builds = load_builds(PATH, &host(), &files);
+    assert!(
+        asked.cluster.is_none() && up.configuration.is_none() && builds.builds.is_none(),
+        "{text}"
+    );
+    let (asked, up) = (lines(&asked.diagnostics), lines(&up.diagnostics));
+    for one in &asked {
+        assert!(up.contains(one), "{one} is not in {up:#?}");
+    }
+    asked
+}
+
+const WHOLE: &str = "\
+[cluster]
+endpoints = https://a:2379, b
+  [::1]:4
+user = %(ENV_USER)s
+password_file = ~/secrets/etcd
+cacert = ca.pem
+cert = %(here)s/../%(host_node_name)s.pem
+key = /keys/k.pem
+prefix = /ours
+lease = 1m
+";
+
+#[test]
+fn everything_that_it_can_say() {
+    let cluster = cluster(WHOLE);
+    assert_eq!(cluster.endpoints, ["https://a:2379", "b", "[::1]:4"]);
+    assert_eq!(cluster.lease, Some(Duration::from_secs(60)));
+    let variables = cluster.variables();
+    let told: Vec<(&str, &str)> = variables
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (variable::CACERT, "/etc/w/ca.pem"),
+            (variable::CERT, "/etc/node.pem"),
+            (variable::ENDPOINTS, "https://a:2379,b,[::1]:4"),
+            (variable::KEY, "/keys/k.pem"),
+            (variable::LEASE, "60s"),
+            (variable::PASSWORD_FILE, "/home/me/secrets/etcd"),
+            (variable::PREFIX, "/ours"),
+            (variable::USER, "me"),
+        ]
+    );
+    assert_eq!(variables.len(), variable::ALL.len());
+}
+
+#[test]
+fn what_is_not_said_is_no_variable() {
+    let short = cluster("[cluster]\nendpoints = a\nuser =\nlease = 5500ms\n");
+    let variables: Vec<_> = short.variables().into_iter().collect();
+    assert_eq!(
+        variables,
+        [
+            (variable::ENDPOINTS.to_owned(), "a".to_owned()),
+            (variable::LEASE.to_owned(), "5500ms".to_owned()),
+        ]
+    );
+    let without = load_cluster(PATH, &host(), &Two("[supervisord]\n", ""));
+    assert_eq!(without.cluster, Some(None));
+}
+
+#[test]
+fn mistakes_are_told_with_their_places() {
+    for (text, expected) in [
+        ("[cluster]\n", "Error 1:1 [cluster] has no `endpoints`"),
+        (
+            "[cluster]\nendpoints = ,\n",
+            "Error 2:13 endpoints: there is no member",
+        ),
+        (
+            "[cluster]\nendpoints = http://a, ftp://b\n",
+            "Error 2:23 endpoints: a member cannot be there: it begins with neither",
+        ),
+        (
+            "[cluster]\nendpoints = http://root:sesame@a\n",
+            "Error 2:13 endpoints: a member cannot be there: the user and the password",
+        ),
+        (
+            "[cluster]\nendpoints = a\nuser = x\n",
+            "Error 3:8 there is a user and no password_file",
+        ),
+        (
+            "[cluster]\nendpoints = a\npassword_file = x\n",
+            "Error 3:17 there is a password_file and no user",
+        ),
+        (
+            "[cluster]\nendpoints = a\ncert = x\n",
+            "Error 3:8 there is a cert and no key",
+        ),
+        (
+            "[cluster]\nendpoints = a\nkey = x\n",
+            "Error 3:7 there is a key and no cert",
+        ),
+        (
+            "[cluster]\nendpoints = a\nlease = 4999ms\n",
+            "Error 3:9 lease: it is at least 5 s",
+        ),
+        (
+            "[cluster]\nendpoints = %(ENV_GONE)s\n",
+            "Error 2:13 endpoints: `ENV_GONE` is no name that is known here",
+        ),
+        ("junk\n[cluster]\nendpoints = a\n", "Error 1:1 "),
+    ] {
+        let found = refusal(text, "");
+        assert!(
+            found.len() == 1 && found[0].starts_with(expected),
+            "{text}: {found:#?}"
+        );
+    }
+}
+
+/// Not everybody may be able to read an included file: he would hold his locks somewhere else.
+#[test]
+fn it_stands_in_the_main_file() {
+    let include = "[include]\nfiles = more.conf\n";
+    let more = "[cluster]\nendpoints = b\n";
+    let expected = "Error 2:1 [cluster] may not be in an included file";
+    for text in [
+        include.to_owned(),
+        format!("{include}[cluster]\nendpoints = a\n"),
+    ] {
+        let found = refusal(&text, more);
+        assert!(
+            found.len() == 1 && found[0].starts_with(expected),
+            "{found:#?}"
+        );
+    }
+    let empty = refusal(include, "[cluster]\n");
+    assert!(
+        empty[0].starts_with("Error 1:1 [cluster] may not be"),
+        "{empty:#?}"
+    );
+    let text = format!("{include}[cluster]\nendpoints = a\n");
+    let fine = load_cluster(PATH, &host(), &Two(&text, "[program:x]\ncommand = x\n"));
+    assert!(fine.cluster.flatten().is_some());
+}
+
+#[test]
+fn programs_are_told_of_it_unless_they_say_otherwise() {
+    let text = format!(
+        "{WHOLE}[supervisord]\nenvironment = WARD_ETCD_LEASE=9s,A=1\n\
+         [program:p]\ncommand = p %(ENV_WARD_ETCD_PREFIX)s\nenvironment = WARD_ETCD_PREFIX=/own\n[program:q]\ncommand = q\n"
+    );
+    let loaded = check(PATH, &host(), &Two(&text, ""));
+    let configuration = loaded.configuration.expect("a configuration");
+    assert_eq!(lines(&loaded.diagnostics), [""; 0]);
+    let environment = |name: &str, variable: &str| {
+        let mut groups = configuration.groups.iter();
+        let group = groups.find(|group| group.name == name).expect("a group");
+        group.processes[0].environment.get(variable).cloned()
+    };
+    let told = |name, variable| environment(name, variable).unwrap_or_default();
+    assert_eq!(told("q", variable::ENDPOINTS), "https://a:2379,b,[::1]:4");
+    assert_eq!(told("q", variable::PREFIX), "/ours");
+    assert_eq!(told("p", variable::PREFIX), "/own");
+    assert_eq!(told("p", variable::USER), "me");
+    assert_eq!(told("q", variable::LEASE), "9s");
+    assert_eq!(told("q", "A"), "1");
+    assert_eq!(configuration.cluster, Some(cluster(WHOLE)));
+}
+
+#[test]
+fn builds_are_told_of_it_and_their_own_locks_are_not_in_it() {
+    let text = format!(
+        "{WHOLE}[build]\nenvironment = WARD_ETCD_LEASE=9s\n[job:x]\nlocks = deploy\nscript = true\n"
+    );
+    let loaded = load_builds(PATH, &host(), &Two(&text, ""));
+    let builds = loaded.builds.expect("builds");
+    let server = builds.server.expect("a server");
+    let environment: BTreeMap<_, _> = server.environment.iter().cloned().collect();
+    assert_eq!(
+        environment.len(),
+        server.environment.len(),
+        "{environment:?}"
+    );
+    assert_eq!(environment[variable::PREFIX], "/ours");
+    assert_eq!(environment[variable::LEASE], "9s");
+    let warning = "Warning 14:9 locks: a build holds them on this host only";
+    let expect = |found: &[Diagnostic]| {
+        let found = lines(found);
+        assert!(
+            found.len() == 1 && found[0].starts_with(warning),
+            "{found:#?}"
+        );
+    };
+    expect(&loaded.diagnostics);
+    let up = check(PATH, &host(), &Two(&text, ""));
+    expect(&up.diagnostics);
+    let build = up.configuration.and_then(|it| it.build).expect("a server");
+    assert_eq!(build.environment, server.environment);
+    // Without a cluster there is nothing to be mistaken in.
+    let alone = text.replace(WHOLE, "");
+    assert_eq!(
+        lines(&load_builds(PATH, &host(), &Two(&alone, "")).diagnostics),
+        [""; 0]
+    );
+}
