@@ -10,6 +10,7 @@ use ward_model::lock::{Mode, Shape};
 use crate::durable::Durable;
 use crate::error::LockError;
 use crate::line::Line;
+use crate::locks::Grant;
 use crate::name::Badge;
 use crate::record::Ended;
 use crate::store::{STUCK, Store};
@@ -69,6 +70,18 @@ impl Held {
     #[must_use]
     pub fn badge(&self) -> Badge {
         Badge::new(self.store.name(), self.ticket)
+    }
+
+    /// All of that at once, as whoever holds it in a cluster is told of it.
+    #[must_use]
+    pub fn grant(&self) -> Grant {
+        Grant {
+            name: self.name().to_owned(),
+            mode: self.mode,
+            elements: self.has.clone(),
+            token: self.token,
+            badge: self.badge(),
+        }
     }
 
     /// The descriptor that the work must inherit, so that it holds the lock without us.

@@ -8,29 +8,28 @@
 
 mod listing;
 mod post;
+mod rules;
 mod shared;
 
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use ward_model::cluster::USUAL_PREFIX;
-use ward_model::lock::{Shape, Standing, blockers, choose};
+use ward_model::lock::{Shape, Standing, blockers};
 use ward_sys::clock::since_boot;
 
 use crate::acquire::Tell;
 use crate::error::LockError;
-use crate::etcd::{
-    Applied, Cluster, Compare, EtcdError, KeyValue, Keys, Lease, Op, Seen, Settings, Txn,
-};
+use crate::etcd::{Cluster, Compare, EtcdError, KeyValue, Keys, Lease, Op, Seen, Settings, Txn};
 use crate::image::Who;
-use crate::kept::{Kept, Stamp};
-use crate::name::Badge;
-use crate::record::Record;
-use crate::request::{Crowd, Gives, Patience, Request, Waiting, Wanted};
+use crate::request::{Crowd, Gives, Patience, Request, Wanted};
 use crate::surroundings;
 use crate::timestamp::Format;
 
-use post::{Line, Post, json, post, post_of, record};
-pub use shared::{One, Shared};
+use post::{Line, Post, json, post_of, record};
+use rules::{Gift, agree, given, lines_of, one, tickets_above, waiting};
+use shared::One;
+pub use shared::Shared;
 
 /// A lease is kept alive so often in its time.
 const BEATS: u32 = 6;
@@ -108,24 +107,46 @@ impl Hosts {
         })
     }
 
-    /// The connection, to be cancelled and the like.
-    pub fn cluster(&mut self) -> &mut Cluster {
-        &mut self.cluster
+    /// From now on, gives up whatever is being waited for as [`Cluster::cancel_on`] says.
+    ///
+    /// # Errors
+    /// [`LockError::Cluster`] when the kernel gives no timer.
+    pub fn cancel_on(&mut self, cancel: Option<OwnedFd>) -> Result<(), LockError> {
+        self.cluster.cancel_on(cancel).map_err(LockError::cluster)
     }
 
-    /// Gets all that is asked for, as [`crate::Directory::acquire`]. Idle times and waits in a ring
-    /// are not known here.
+    /// The same, with a connection of its own.
+    fn another(&self) -> Self {
+        Self {
+            cluster: self.cluster.another(),
+            prefix: self.prefix.clone(),
+            ttl: self.ttl,
+            who: self.who,
+        }
+    }
+
+    /// Gets all that is asked for, as [`crate::Directory::acquire`], by a connection that is made for
+    /// it. Idle times and waits in a ring are not known here.
     ///
     /// # Errors
     /// [`LockError`]; then nothing is held, and nobody waits any more, at the latest when the
     /// lease has run out.
     pub fn acquire(
+        &self,
+        request: &Request,
+        patience: Patience,
+        tell: Tell<'_>,
+    ) -> Result<Shared, LockError> {
+        request.check()?;
+        self.another().acquire_here(request, patience, tell)
+    }
+
+    fn acquire_here(
         mut self,
         request: &Request,
         patience: Patience,
         mut tell: Tell<'_>,
     ) -> Result<Shared, LockError> {
-        request.check()?;
         let deadline = match patience {
             Patience::None => Some(Instant::now()),
             Patience::For(time) => Instant::now().checked_add(time),
@@ -484,7 +505,7 @@ impl Hosts {
             return Ok(Step::Again);
         }
         for one in &mut held {
-            one.token = applied.revision;
+            one.grant.token = applied.revision;
         }
         Ok(Step::Granted(held))
     }
@@ -546,82 +567,6 @@ enum Came {
     Absent(usize),
 }
 
-enum Gift {
-    /// These, and what must not be forgotten.
-    Of(Vec<String>, Option<Kept>),
-    Later(Duration),
-}
-
-fn given(
-    seat: &Seat<'_>,
-    line: &Line,
-    ticket: u64,
-    revision: u64,
-    waited: bool,
-) -> Result<Gift, LockError> {
-    let mut kept = match &line.kept {
-        None => Kept::default(),
-        Some(pair) => serde_json::from_slice(&pair.value).map_err(|error| LockError::Damaged {
-            path: seat.kept.clone().into(),
-            why: error.to_string(),
-        })?,
-    };
-    Ok(match (&seat.wanted.gives, &seat.format) {
-        (Gives::Nothing, _) | (Gives::Timestamp { .. }, None) => {
-            let has = if seat.wanted.shape == Shape::Pool {
-                choose(&line.places(), ticket, revision)
-            } else {
-                Vec::new()
-            };
-            Gift::Of(has, None)
-        }
-        (
-            Gives::Sequence {
-                transactional: false,
-            },
-            _,
-        ) => {
-            kept.next += 1;
-            Gift::Of(vec![(kept.next - 1).to_string()], Some(kept))
-        }
-        (
-            Gives::Sequence {
-                transactional: true,
-            },
-            _,
-        ) => {
-            let here: Vec<u64> = line
-                .posts
-                .iter()
-                .map(|(it, _)| it.create_revision)
-                .collect();
-            let number = kept.number_on_trial(ticket, |other| here.contains(&other));
-            Gift::Of(vec![number.to_string()], Some(kept))
-        }
-        (Gives::Timestamp { .. }, Some(format)) => match kept.stamp(format, waited)? {
-            Stamp::Given(text) => Gift::Of(vec![text], Some(kept)),
-            Stamp::Later(time) => Gift::Later(time),
-        },
-    })
-}
-
-fn one(seat: &Seat<'_>, record: &Record, token: u64, ticket: u64) -> One {
-    let on_trial = matches!(
-        seat.wanted.gives,
-        Gives::Sequence {
-            transactional: true
-        }
-    );
-    One {
-        name: seat.wanted.name().to_owned(),
-        mode: seat.wanted.mode,
-        elements: record.has.clone(),
-        token,
-        badge: Badge::new(&seat.wanted.name, ticket),
-        kept: on_trial.then(|| seat.kept.clone()),
-    }
-}
-
 fn over(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
@@ -639,61 +584,4 @@ fn may_pass(error: &LockError) -> bool {
         return false;
     };
     matches!(source.downcast_ref(), Some(EtcdError::Unreachable { .. }))
-}
-
-/// Tickets of this lock that are held above us.
-fn tickets_above(request: &Request, seat: &Seat<'_>) -> Vec<u64> {
-    let above = request.held_above.iter();
-    above
-        .filter(|badge| badge.is_of(&seat.wanted.name))
-        .map(|badge| badge.ticket)
-        .collect()
-}
-
-/// Everybody who was there before us must mean the same by the name.
-fn agree(seat: &Seat<'_>, line: &Line, ticket: u64) -> Result<(), LockError> {
-    let before = |(pair, _): &&(KeyValue, Post)| pair.create_revision < ticket;
-    let mut others = line.posts.iter().filter(before);
-    match others.find(|(_, post)| post.shape != seat.wanted.shape) {
-        None => Ok(()),
-        Some((_, post)) => Err(LockError::shapes(
-            seat.wanted.name(),
-            post.shape,
-            seat.wanted.shape,
-        )),
-    }
-}
-
-fn waiting(seat: &Seat<'_>, line: &Line) -> Waiting {
-    let own = line
-        .find(&seat.key)
-        .map_or(u64::MAX, |(pair, _)| pair.create_revision);
-    let ahead = |(pair, post): &&(KeyValue, Post)| {
-        pair.create_revision < own || post.record.standing == Standing::Holding
-    };
-    let holds = |(_, post): &&(KeyValue, Post)| post.record.standing == Standing::Holding;
-    let others = || line.posts.iter().filter(ahead);
-    Waiting {
-        ahead: others().count(),
-        name: seat.wanted.name().to_owned(),
-        holders: others()
-            .filter(holds)
-            .map(|(pair, post)| record(pair, post))
-            .collect(),
-    }
-}
-
-/// The queues as a transaction has read them: of each seat its queue, and what is kept.
-fn lines_of(seats: &[Seat<'_>], seen: &Applied) -> Result<Vec<Line>, LockError> {
-    let mut lines = Vec::with_capacity(seats.len());
-    for at in 0..seats.len() {
-        let mut line = Line::default();
-        for pair in seen.range(2 * at).into_iter().flat_map(|it| &it.pairs) {
-            line.posts.push((pair.clone(), post(pair)?));
-        }
-        let kept = seen.range(2 * at + 1);
-        line.kept = kept.and_then(|it| it.pairs.first().cloned());
-        lines.push(line);
-    }
-    Ok(lines)
 }

@@ -1,4 +1,4 @@
-//! Locks of one host through the Rust API.
+//! Locks of one host through the Rust API: what is not so in a cluster, too. What is, is in `rules`.
 
 use std::cell::RefCell;
 use std::fs;
@@ -11,10 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use ward_lock::{
-    Crowd, Directory, Ended, Gives, Guard, Held, LockError, Patience, Record, Request, Waiting,
-    Wanted,
+    Directory, Ended, Gives, Guard, Held, LockError, Patience, Record, Request, Waiting, Wanted,
 };
-use ward_model::lock::{Mode, Turn};
+use ward_model::lock::Mode;
 
 /// A lock directory of a test's own.
 struct Place {
@@ -157,139 +156,6 @@ fn many_wait_in_order_and_never_two_are_inside() {
     assert_eq!(order, (0..MANY).collect::<Vec<_>>());
 }
 
-#[test]
-fn every_pair_of_modes() {
-    let place = Place::new("pairs");
-    for held in Mode::ALL {
-        for asked in Mode::ALL {
-            let wanted = |mode| many(vec![lock("it").mode(mode)]);
-            let first = place.now(&wanted(held)).expect("free");
-            let second = place.now(&wanted(asked));
-            assert_eq!(second.is_ok(), held.goes_with(asked), "{held} {asked}");
-            if let Ok(second) = second {
-                second.release();
-            }
-            first.release();
-        }
-    }
-}
-
-#[test]
-fn slots_are_shared_and_their_number_is_agreed_on() {
-    let place = Place::new("slots");
-    let order = |take, of| many(vec![lock("slots").slots(take, of).expect("enough")]);
-    let two = place.now(&order(2, 3)).expect("two of three");
-    let one = place.now(&order(1, 3)).expect("the third");
-    assert!(matches!(
-        place.now(&order(1, 3)),
-        Err(LockError::Busy { .. })
-    ));
-    assert!(matches!(
-        place.now(&order(1, 4)),
-        Err(LockError::Shape { .. })
-    ));
-    assert!(matches!(
-        lock("slots").slots(4, 3),
-        Err(LockError::TooMuch { .. })
-    ));
-    two.release();
-    let again = place.now(&order(2, 3)).expect("two of three");
-    drop((one, again));
-    place
-        .now(&order(4, 4))
-        .expect("nobody is left who meant three")
-        .release();
-}
-
-#[test]
-fn a_pool_tells_which_one() {
-    let place = Place::new("pool");
-    let any = |things: &[&str], take| {
-        let things = things.iter().map(ToString::to_string).collect();
-        many(vec![lock("port").things(take, things).expect("enough")])
-    };
-    let first = place.now(&any(&["a", "b", "c"], 1)).expect("free");
-    let second = place.now(&any(&["c", "b", "a"], 2)).expect("free");
-    let mut all: Vec<String> = [&first, &second]
-        .iter()
-        .flat_map(|held| held.elements().to_vec())
-        .collect();
-    all.sort_unstable();
-    assert_eq!(all, ["a", "b", "c"]);
-    assert!(matches!(
-        place.now(&any(&["a", "b"], 1)),
-        Err(LockError::Busy { .. })
-    ));
-    let other = place.now(&any(&["a", "d"], 1)).expect("d is free");
-    assert_eq!(other.elements(), ["d"]);
-    let shown = place.locks.show("port").expect("shown");
-    assert_eq!(shown.holders[0].has, first.elements());
-    first.release();
-    let again = place.now(&any(&["a", "b", "c"], 1)).expect("one is free");
-    assert_eq!(again.elements().len(), 1);
-    assert!(lock("p").things(1, vec!["a,b".into()]).is_err());
-    assert!(lock("p").things(1, vec!["a".into(), "a".into()]).is_err());
-    // Over time all are used.
-    drop((again, second, other));
-    let mut used = std::collections::HashSet::new();
-    for _ in 0..12 {
-        let held = place.now(&any(&["a", "b", "c"], 1)).expect("free");
-        used.insert(held.elements()[0].clone());
-        held.release();
-    }
-    assert_eq!(used.len(), 3);
-}
-
-#[test]
-fn what_is_above_and_below() {
-    let place = Place::new("paths");
-    let held = place.now(&one("db/main/users")).expect("free");
-    for (name, free) in [
-        ("db/main/users", false),
-        ("db/main", false),
-        ("db", false),
-        ("db/main/users/anna", false),
-        ("db/main/user", true),
-        ("db/other", true),
-        ("dbx", true),
-    ] {
-        let got = place.now(&one(name));
-        assert_eq!(got.is_ok(), free, "{name}");
-        drop(got);
-    }
-    held.release();
-    let root = place.now(&one("db")).expect("free");
-    assert!(place.now(&one("db/main")).is_err());
-    root.release();
-}
-
-#[test]
-fn several_are_held_all_or_none() {
-    let place = Place::new("several");
-    let three = many(vec![lock("c"), lock("a").mode(Mode::PR), lock("b")]);
-    let held = place.all(&three).expect("free");
-    let names: Vec<&str> = held.iter().map(Held::name).collect();
-    assert_eq!(names, ["c", "a", "b"]);
-    for held in &held {
-        held.release();
-    }
-    let b = place.now(&one("b")).expect("free");
-    assert!(matches!(place.all(&three), Err(LockError::Busy { name, .. }) if name == "b"));
-    // Nothing of it is held.
-    place.now(&one("a")).expect("free").release();
-    place.now(&one("c")).expect("free").release();
-    // While it waits for b, it holds neither a nor c, but is before others in their queues.
-    let waits = place.wait(three);
-    assert!(place.now(&one("a")).is_err());
-    b.release();
-    let held = waits.join().expect("ended").expect("granted");
-    drop(held);
-    assert!(matches!(
-        place.all(&many(vec![lock("a/x"), lock("a/y")])),
-        Err(LockError::Twice(_))
-    ));
-}
-
 /// Two orders of the same names, by many threads at once: nobody waits for ever, and no two who
 /// share a name are inside.
 #[test]
@@ -357,106 +223,6 @@ fn numbers_are_given_once_and_on_trial_again() {
     assert_eq!(next("trial", true).elements(), ["2"]);
     fs::remove_file(place.path.join("trial")).expect("removed");
     assert_eq!(next("trial", true).elements(), ["2"]);
-}
-
-#[test]
-fn times_are_given_once() {
-    let place = Place::new("times");
-    let wanted = lock("backup").giving(Gives::Timestamp {
-        format: "%H%M%S#ff".into(),
-    });
-    let mut all = Vec::new();
-    for _ in 0..5 {
-        let held = place
-            .locks
-            .acquire(&many(vec![wanted.clone()]), Patience::Never, None)
-            .expect("granted");
-        all.push(held[0].elements()[0].clone());
-    }
-    let mut different = all.clone();
-    different.sort_unstable();
-    different.dedup();
-    assert_eq!(different.len(), all.len(), "{all:?}");
-    let bad = lock("backup").giving(Gives::Timestamp {
-        format: "%Y".into(),
-    });
-    assert!(matches!(
-        place.now(&many(vec![bad])),
-        Err(LockError::Format { .. })
-    ));
-}
-
-#[test]
-fn turns() {
-    let place = Place::new("turns");
-    let (got, gets) = mpsc::channel();
-    let first = place.now(&one("it")).expect("free");
-    let orders = [
-        ("plain", 0, Turn::InOrder),
-        ("high", 5, Turn::InOrder),
-        ("new", 0, Turn::NewestFirst),
-        ("newer", 0, Turn::NewestFirst),
-        ("low", -1, Turn::InOrder),
-    ];
-    let mut threads = Vec::new();
-    for (name, priority, turn) in orders {
-        let waiter = place.wait(Request {
-            priority,
-            turn,
-            ..one("it")
-        });
-        let got = got.clone();
-        threads.push(thread::spawn(move || {
-            let held = waiter.join().expect("ended").expect("granted");
-            got.send((name, held[0].token())).expect("heard");
-            held[0].release();
-        }));
-    }
-    first.release();
-    for thread in threads {
-        thread.join().expect("ended");
-    }
-    let (order, tokens): (Vec<&str>, Vec<u64>) = gets.try_iter().unzip();
-    assert_eq!(order, ["high", "newer", "new", "plain", "low"]);
-    assert!(tokens.is_sorted(), "{tokens:?}");
-    // First fit: a reader passes a writer that waits.
-    let reader = many(vec![lock("it").mode(Mode::PR)]);
-    let first = place.now(&reader).expect("free");
-    let writer = place.wait(one("it"));
-    assert!(place.now(&reader).is_err());
-    let fits = Request {
-        turn: Turn::FirstFit,
-        ..reader
-    };
-    place.now(&fits).expect("it fits").release();
-    first.release();
-    drop(writer.join().expect("ended").expect("granted"));
-}
-
-#[test]
-fn crowds() {
-    let place = Place::new("crowds");
-    let first = place.now(&one("it")).expect("free");
-    let skip = Request {
-        crowd: Crowd::SkipIfQueued,
-        ..one("it")
-    };
-    assert!(matches!(place.now(&skip), Err(LockError::Busy { .. })));
-    let pending: Vec<_> = (0..6).map(|_| place.wait(one("it"))).collect();
-    assert!(matches!(place.now(&skip), Err(LockError::Queued { .. })));
-    let replacement = place.wait(Request {
-        crowd: Crowd::ReplacePending,
-        ..one("it")
-    });
-    for pending in pending {
-        let refused = pending.join().expect("ended");
-        assert!(
-            matches!(refused, Err(LockError::Dismissed { why, .. }) if why.contains("replaced"))
-        );
-    }
-    assert_eq!(place.waiting("it").len(), 1);
-    first.release();
-    drop(replacement.join().expect("ended").expect("granted"));
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::os::fd::AsFd;
 
 use rustix::io::FdFlags;
 use ward_lock::words::{self, NOTATION, WordsError};
-use ward_lock::{Badge, Directory, Held, LockError, Patience, Record, Request, Waiting};
+use ward_lock::{
+    Badge, Directory, Grant, Held, Holding as _, LockError, Patience, Record, Request, Waiting,
+};
 
 use super::worker::Worker;
 use crate::environment::Environment;
@@ -117,14 +119,9 @@ impl Holding {
         if self.0.is_empty() {
             return;
         }
-        let joined = |text: &dyn Fn(&Held) -> String| {
-            let texts: Vec<String> = self.0.iter().map(text).collect();
-            texts.join(",")
-        };
-        environment.set("WARD_LOCK_NAME", joined(&|it| it.name().to_owned()));
-        environment.set("WARD_LOCK_MODE", joined(&|it| it.mode().to_string()));
-        environment.set("WARD_LOCK_ELEMENT", joined(&|it| it.elements().join(",")));
-        environment.set("WARD_LOCK_TOKEN", joined(&|it| it.token().to_string()));
+        for (name, value) in Grant::variables(&self.0.grants()) {
+            environment.set(name, value);
+        }
         let above = held_above().into_iter();
         let all: Vec<String> = above
             .chain(self.0.iter().map(Held::badge))

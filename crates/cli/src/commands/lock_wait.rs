@@ -10,8 +10,9 @@ use ward_engine::locks::{Locks, Renewer, Until};
 use ward_engine::runs;
 #[cfg(feature = "etcd")]
 use ward_lock::Wanted;
-use ward_lock::{Badge, Directory, Held, LockError, Patience, Record, Request, Waiting};
-use ward_model::lock::Mode;
+use ward_lock::{
+    Badge, Directory, Grant, Held, Holding, LockError, Patience, Record, Request, Waiting,
+};
 use ward_sys::code;
 
 #[cfg(feature = "etcd")]
@@ -19,11 +20,7 @@ use super::cluster::{Chosen, Kept, keep};
 use super::say;
 use crate::failure::Failure;
 
-/// What a command is told of its locks; of several, separated by commas.
-const NAME: &str = "WARD_LOCK_NAME";
-const MODE: &str = "WARD_LOCK_MODE";
-const ELEMENT: &str = "WARD_LOCK_ELEMENT";
-const TOKEN: &str = "WARD_LOCK_TOKEN";
+/// The descriptors that hold a command's locks, separated by commas.
 const DESCRIPTOR: &str = "WARD_LOCK_FD";
 /// Every lock that is held above, `LOCK:TICKET` separated by commas: to wait for one of them would
 /// be to wait for ever.
@@ -198,54 +195,23 @@ pub(super) struct Got {
     kept: Option<Kept>,
 }
 
-/// What the command is told of one.
-pub(super) struct Told {
-    name: String,
-    mode: Mode,
-    pub(super) elements: Vec<String>,
-    token: u64,
-}
-
 impl Got {
     /// What is told of each: where a cluster keeps them, what it gave.
-    pub(super) fn told(&self) -> Vec<Told> {
+    pub(super) fn told(&self) -> Vec<Grant> {
         #[cfg(feature = "etcd")]
         if let Some(kept) = &self.kept {
-            let told = kept.locks.iter().map(|lock| Told {
-                name: lock.name.clone(),
-                mode: lock.mode,
-                elements: lock.elements.clone(),
-                token: lock.token,
-            });
-            return told.collect();
+            return kept.locks.clone();
         }
-        let told = self.held.iter().map(|held| Told {
-            name: held.name().to_owned(),
-            mode: held.mode(),
-            elements: held.elements().to_vec(),
-            token: held.token(),
-        });
-        told.collect()
+        self.held.grants()
     }
 
     /// The variables that tell the command of its locks.
     pub(super) fn variables(&self, descriptors: &[i32]) -> Vec<(&'static str, String)> {
-        let told = self.told();
-        let joined = |text: &dyn Fn(&Told) -> String| {
-            let texts: Vec<String> = told.iter().map(text).collect();
-            texts.join(",")
-        };
         let numbers: Vec<String> = descriptors.iter().map(i32::to_string).collect();
         let held = self.held.iter();
-        #[cfg_attr(not(feature = "etcd"), expect(unused_mut))]
-        let mut variables = vec![
-            (NAME, joined(&|it| it.name.clone())),
-            (MODE, joined(&|it| it.mode.to_string())),
-            (ELEMENT, joined(&|it| it.elements.join(","))),
-            (TOKEN, joined(&|it| it.token.to_string())),
-            (DESCRIPTOR, numbers.join(",")),
-            (HELD, and_above(HELD, held.map(Held::badge))),
-        ];
+        let mut variables = Grant::variables(&self.told()).to_vec();
+        variables.push((DESCRIPTOR, numbers.join(",")));
+        variables.push((HELD, and_above(HELD, held.map(Held::badge))));
         #[cfg(feature = "etcd")]
         if let Some(kept) = &self.kept {
             let held = kept.locks.iter().map(|it| it.badge.clone());
@@ -336,7 +302,7 @@ impl Status {
         }));
     }
 
-    fn granted(&mut self, told: &[Told]) {
+    fn granted(&mut self, told: &[Grant]) {
         let locks = told.iter().map(|it| {
             serde_json::json!({
                 "lock": it.name,

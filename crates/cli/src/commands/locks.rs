@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ward_engine::holders;
-use ward_lock::{Directory, Ended, Listed, Listing, LockError, Past, Record, Request};
+use ward_lock::{Directory, Ended, Listed, Listing, LockError, Locks, Past, Record, Request};
 use ward_model::exit_code;
 use ward_model::lock::{Shape, Standing};
 
@@ -49,26 +49,27 @@ fn json(value: &serde_json::Value) -> Result<String, Failure> {
 
 fn listed(arguments: &LocksArgs) -> Result<Listing, Failure> {
     #[cfg(feature = "etcd")]
-    if let Some(mut cluster) = super::cluster::chosen(&arguments.cluster)? {
-        let mut locks = cluster.hosts.list()?;
-        if !arguments.names.is_empty() {
-            locks.retain(|lock| arguments.names.contains(&lock.name));
-        }
-        return Ok(Listing {
-            locks,
-            unreadable: Vec::new(),
-        });
+    if let Some(cluster) = super::cluster::chosen(&arguments.cluster)? {
+        return listed_in(&cluster.hosts, &arguments.names);
     }
-    let directory = Directory::open(arguments.lock_dir.as_deref())?;
-    if arguments.names.is_empty() {
-        return Ok(directory.list()?);
+    listed_in(
+        &Directory::open(arguments.lock_dir.as_deref())?,
+        &arguments.names,
+    )
+}
+
+fn listed_in(locks: &impl Locks, names: &[String]) -> Result<Listing, Failure> {
+    if names.is_empty() {
+        return Ok(locks.list()?);
     }
     let mut listing = Listing::default();
-    for name in &arguments.names {
-        match directory.show(name) {
+    for name in names {
+        match locks.show(name) {
             Ok(lock) => listing.locks.push(lock),
-            // It may be a mistake, and is that of who asked.
-            Err(error @ LockError::Name(_)) => return Err(error.into()),
+            // It may be a mistake, and is that of who asked; or it is not about this one.
+            Err(error @ (LockError::Name(_) | LockError::Cluster { .. })) => {
+                return Err(error.into());
+            }
             Err(error) => listing.unreadable.push(error),
         }
     }

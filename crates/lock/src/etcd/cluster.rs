@@ -36,6 +36,7 @@ pub struct Cluster {
 }
 
 /// What stands for our password.
+#[derive(Clone)]
 enum Token {
     /// To be got.
     Unknown,
@@ -94,6 +95,20 @@ impl Cluster {
             waiter: Arc::new(waiter(None)?),
             timeout: settings.timeout,
         })
+    }
+
+    /// The same cluster, by connections of its own. What cancels one cancels the other, until one of
+    /// them is told otherwise.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self {
+            members: self.members.iter().map(Member::another).collect(),
+            order: self.order.clone(),
+            login: self.login.clone(),
+            token: self.token.clone(),
+            waiter: Arc::clone(&self.waiter),
+            timeout: self.timeout,
+        }
     }
 
     /// From now on, gives up whatever is being waited for as soon as `cancel` is readable, or at

@@ -81,6 +81,19 @@ impl Member {
         })
     }
 
+    /// The same, with a connection of its own.
+    pub(super) fn another(&self) -> Self {
+        Self {
+            endpoint: self.endpoint.clone(),
+            authority: self.authority.clone(),
+            tls: self.tls.clone(),
+            addresses: self.addresses.clone(),
+            connection: None,
+            heard: self.heard,
+            failed: self.failed,
+        }
+    }
+
     /// For messages.
     pub(super) fn name(&self) -> String {
         self.endpoint.to_string()

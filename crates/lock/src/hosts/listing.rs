@@ -1,60 +1,133 @@
 //! Who holds and who waits in a cluster, for people and scripts.
 
-use ward_model::lock::Standing;
+use std::collections::BTreeMap;
 
-use super::Hosts;
+use ward_model::lock::{Rank, Shape, Standing};
+
 use super::post::{post, record};
+use super::{Hosts, Shared};
+use crate::acquire::Tell;
 use crate::error::LockError;
-use crate::etcd::Keys;
-use crate::listing::Listed;
-use crate::name;
+use crate::etcd::{KeyValue, Keys};
+use crate::listing::{Listed, Listing};
+use crate::locks::Locks;
+use crate::name::{self, Name};
 use crate::record::Statistics;
+use crate::request::{Patience, Request};
 
 impl Hosts {
-    /// Every lock that somebody holds or waits for, by name.
+    /// Every lock that somebody holds or waits for, by name; of those that cannot be read, why.
     ///
     /// # Errors
     /// [`LockError::Cluster`].
-    pub fn list(&mut self) -> Result<Vec<Listed>, LockError> {
+    pub fn list(&self) -> Result<Listing, LockError> {
         let root = format!("{}/", self.prefix);
-        let range = self.cluster.range(&Keys::prefix(&root));
-        let range = range.map_err(LockError::cluster)?;
-        let mut all: Vec<Listed> = Vec::new();
-        for pair in &range.pairs {
-            let key = String::from_utf8_lossy(&pair.key);
-            let rest = key.strip_prefix(&root).unwrap_or_default();
-            let Some((file, "queue", _)) = parts(rest) else {
+        let mut locks: BTreeMap<String, Listed> = BTreeMap::new();
+        let mut unreadable = Vec::new();
+        for pair in &self.pairs(&root)? {
+            let Some(name) = lock_of(&root, pair) else {
                 continue;
             };
-            let (Some(name), Ok(post)) = (name::decode(file), post(pair)) else {
-                continue;
-            };
-            let at = all
-                .iter()
-                .position(|it| it.name == name)
-                .unwrap_or_else(|| {
-                    all.push(Listed {
-                        name,
-                        shape: post.shape,
-                        holders: Vec::new(),
-                        waiting: Vec::new(),
-                        statistics: Statistics::default(),
-                    });
-                    all.len() - 1
-                });
-            let record = record(pair, &post);
-            match record.standing {
-                Standing::Holding => all[at].holders.push(record),
-                Standing::Waiting => all[at].waiting.push(record),
-            }
+            let lock = locks.entry(name).or_insert_with_key(|name| nobody(name));
+            unreadable.extend(add(lock, pair).err());
         }
-        all.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(all)
+        let mut locks: Vec<Listed> = locks.into_values().collect();
+        locks.retain(|lock| !is_unused(lock));
+        locks.iter_mut().for_each(in_order);
+        Ok(Listing { locks, unreadable })
+    }
+
+    /// One lock, which need not be held; of `a/b`, all of `a`.
+    ///
+    /// # Errors
+    /// [`LockError`] when it cannot be read, or is not the name of one.
+    pub fn show(&self, name: &str) -> Result<Listed, LockError> {
+        let typed = Name::parse(name);
+        // It may have been named by another program's rules.
+        let wanted = match &typed {
+            Ok(plain) => plain.clone(),
+            Err(_) => Name::exact(name, "")?,
+        };
+        let queue = format!("{}/{}/queue/", self.prefix, wanted.file());
+        let mut listed = nobody(name);
+        for pair in &self.pairs(&queue)? {
+            add(&mut listed, pair)?;
+        }
+        if is_unused(&listed) {
+            typed?;
+        }
+        in_order(&mut listed);
+        Ok(listed)
+    }
+
+    fn pairs(&self, below: &str) -> Result<Vec<KeyValue>, LockError> {
+        let mut cluster = self.cluster.another();
+        let range = cluster.range(&Keys::prefix(below));
+        Ok(range.map_err(LockError::cluster)?.pairs)
     }
 }
 
-fn parts(rest: &str) -> Option<(&str, &str, &str)> {
-    let (file, rest) = rest.split_once('/')?;
-    let (kind, key) = rest.split_once('/')?;
-    Some((file, kind, key))
+impl Locks for Hosts {
+    type Held = Shared;
+
+    fn acquire(
+        &self,
+        request: &Request,
+        patience: Patience,
+        tell: Tell<'_>,
+    ) -> Result<Shared, LockError> {
+        self.acquire(request, patience, tell)
+    }
+
+    fn list(&self) -> Result<Listing, LockError> {
+        self.list()
+    }
+
+    fn show(&self, name: &str) -> Result<Listed, LockError> {
+        self.show(name)
+    }
+}
+
+fn nobody(name: &str) -> Listed {
+    Listed {
+        name: name.to_owned(),
+        shape: Shape::Modes,
+        holders: Vec::new(),
+        waiting: Vec::new(),
+        statistics: Statistics::default(),
+    }
+}
+
+fn is_unused(lock: &Listed) -> bool {
+    lock.holders.is_empty() && lock.waiting.is_empty()
+}
+
+fn add(listed: &mut Listed, pair: &KeyValue) -> Result<(), LockError> {
+    let post = post(pair)?;
+    if is_unused(listed) {
+        listed.shape = post.shape;
+    }
+    let record = record(pair, &post);
+    match record.standing {
+        Standing::Holding => listed.holders.push(record),
+        // Who was sent away has not heard of it yet.
+        Standing::Waiting if post.dismissed.is_some() => {}
+        Standing::Waiting => listed.waiting.push(record),
+    }
+    Ok(())
+}
+
+/// Who came first, and who is next, are first.
+fn in_order(listed: &mut Listed) {
+    listed.holders.sort_by_key(|record| record.ticket);
+    listed
+        .waiting
+        .sort_by_key(|record| Rank::of(record.ask.priority, record.ask.turn, record.ticket));
+}
+
+/// The lock whose queue a key is in.
+fn lock_of(root: &str, pair: &KeyValue) -> Option<String> {
+    let key = String::from_utf8_lossy(&pair.key);
+    let (file, rest) = key.strip_prefix(root)?.split_once('/')?;
+    name::decode(file).filter(|_| rest.starts_with("queue/"))
 }

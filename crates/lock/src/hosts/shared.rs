@@ -2,29 +2,17 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use ward_model::lock::Mode;
-
 use super::post::json;
 use super::{Hosts, is_final};
 use crate::error::LockError;
 use crate::etcd::{Cluster, Compare, EtcdError, Lease, Op, Txn};
 use crate::kept::Kept;
-use crate::name::Badge;
+use crate::locks::{Grant, Holding};
 
 /// One lock that is held.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct One {
-    /// Its name.
-    pub name: String,
-    /// In which mode.
-    pub mode: Mode,
-    /// What was given with it.
-    pub elements: Vec<String>,
-    /// Higher than that of everybody who held it before, on whichever host.
-    pub token: u64,
-    /// By what is a part of the work says that it is.
-    pub badge: Badge,
+#[derive(Debug, Clone)]
+pub(super) struct One {
+    pub(super) grant: Grant,
     /// Where its number is kept that is used up only if the work succeeds.
     pub(super) kept: Option<String>,
 }
@@ -40,8 +28,8 @@ pub struct Shared {
 impl Shared {
     /// Which, in the order in which they were named.
     #[must_use]
-    pub fn locks(&self) -> &[One] {
-        &self.held
+    pub fn grants(&self) -> Vec<Grant> {
+        self.held.iter().map(|one| one.grant.clone()).collect()
     }
 
     /// Until when nobody else can have them, on the clock of [`ward_sys::clock::since_boot`].
@@ -98,7 +86,7 @@ impl Shared {
                         path: key.clone().into(),
                         why: error.to_string(),
                     })?;
-                if !kept.commit(held.badge.ticket) {
+                if !kept.commit(held.grant.badge.ticket) {
                     break;
                 }
                 let txn = Txn::new()
@@ -123,5 +111,19 @@ impl Shared {
             .cluster
             .revoke(self.lease.id)
             .map_err(LockError::cluster)
+    }
+}
+
+impl Holding for Shared {
+    fn grants(&self) -> Vec<Grant> {
+        self.grants()
+    }
+
+    fn commit(&mut self) -> Result<(), LockError> {
+        self.commit()
+    }
+
+    fn release(&mut self) -> Result<(), LockError> {
+        self.release()
     }
 }

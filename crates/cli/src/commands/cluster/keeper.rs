@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use ward_engine::holders;
 use ward_engine::locks::LeaseWatch;
 use ward_engine::renewer::{News, Renewer, Work};
-use ward_lock::hosts::{Hosts, One, Shared};
-use ward_lock::{Directory, Held, LockError, Patience, Record, Request, Waiting};
+use ward_lock::hosts::{Hosts, Shared};
+use ward_lock::{Directory, Grant, Held, LockError, Patience, Record, Request, Waiting};
 use ward_model::exit_code;
 use ward_sys::clock::since_boot;
 use ward_sys::lease::Lease;
@@ -44,7 +44,7 @@ const MOST_HOLDERS: usize = 8;
 #[derive(Debug, Serialize, Deserialize)]
 enum Said {
     Waiting(Waiting),
-    Granted(Vec<One>),
+    Granted(Vec<Grant>),
     Refused {
         text: String,
         hint: Option<String>,
@@ -55,7 +55,7 @@ enum Said {
 
 /// Locks of a cluster that are kept for a run.
 pub(crate) struct Kept {
-    pub(crate) locks: Vec<One>,
+    pub(crate) locks: Vec<Grant>,
     pub(crate) renewer: Renewer,
     pub(crate) lease: LeaseWatch,
 }
@@ -146,7 +146,7 @@ impl Keeper<'_> {
     fn keep(&self, mut hosts: Hosts, request: &Request, patience: Patience, work: &Work) {
         // Whoever waited for us and is gone needs them no longer.
         if let Ok(watch) = work.watch() {
-            let _ = hosts.cluster().cancel_on(Some(watch));
+            let _ = hosts.cancel_on(Some(watch));
         }
         let mut tell = |waiting: &Waiting| {
             let mut waiting = waiting.clone();
@@ -156,7 +156,7 @@ impl Keeper<'_> {
         match hosts.acquire(request, patience, Some(&mut tell)) {
             Ok(mut shared) => {
                 self.lease.extend(shared.deadline());
-                let granted = Said::Granted(shared.locks().to_vec());
+                let granted = Said::Granted(shared.grants());
                 if Work::can_say(&granted) {
                     return self.renew(shared, work, granted);
                 }

@@ -1,0 +1,162 @@
+//! What follows from the queues as they were read: who is in the way, what is given, what is told. No
+//! request is made from here.
+
+use std::time::Duration;
+
+use ward_model::lock::{Shape, Standing, choose};
+
+use super::Seat;
+use super::post::{Line, Post, post, record};
+use super::shared::One;
+use crate::error::LockError;
+use crate::etcd::{Applied, KeyValue};
+use crate::kept::{Kept, Stamp};
+use crate::locks::Grant;
+use crate::name::Badge;
+use crate::record::Record;
+use crate::request::{Gives, Request, Waiting};
+
+/// What a seat is given.
+pub(super) enum Gift {
+    /// These, and what must not be forgotten.
+    Of(Vec<String>, Option<Kept>),
+    Later(Duration),
+}
+
+pub(super) fn given(
+    seat: &Seat<'_>,
+    line: &Line,
+    ticket: u64,
+    revision: u64,
+    waited: bool,
+) -> Result<Gift, LockError> {
+    let mut kept = match &line.kept {
+        None => Kept::default(),
+        Some(pair) => serde_json::from_slice(&pair.value).map_err(|error| LockError::Damaged {
+            path: seat.kept.clone().into(),
+            why: error.to_string(),
+        })?,
+    };
+    Ok(match (&seat.wanted.gives, &seat.format) {
+        (Gives::Nothing, _) | (Gives::Timestamp { .. }, None) => {
+            let has = if seat.wanted.shape == Shape::Pool {
+                choose(&line.places(), ticket, scattered(revision))
+            } else {
+                Vec::new()
+            };
+            Gift::Of(has, None)
+        }
+        (
+            Gives::Sequence {
+                transactional: false,
+            },
+            _,
+        ) => {
+            kept.next += 1;
+            Gift::Of(vec![(kept.next - 1).to_string()], Some(kept))
+        }
+        (
+            Gives::Sequence {
+                transactional: true,
+            },
+            _,
+        ) => {
+            let here: Vec<u64> = line
+                .posts
+                .iter()
+                .map(|(it, _)| it.create_revision)
+                .collect();
+            let number = kept.number_on_trial(ticket, |other| here.contains(&other));
+            Gift::Of(vec![number.to_string()], Some(kept))
+        }
+        (Gives::Timestamp { .. }, Some(format)) => match kept.stamp(format, waited)? {
+            Stamp::Given(text) => Gift::Of(vec![text], Some(kept)),
+            Stamp::Later(time) => Gift::Later(time),
+        },
+    })
+}
+
+/// Without a count of grants, which would be one more thing to write: the revision itself grows by as
+/// much for each of them, so that the remainder could be the same each time (the finalizer of SplitMix64).
+fn scattered(revision: u64) -> u64 {
+    let mut mixed = revision.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+pub(super) fn one(seat: &Seat<'_>, record: &Record, token: u64, ticket: u64) -> One {
+    let on_trial = matches!(
+        seat.wanted.gives,
+        Gives::Sequence {
+            transactional: true
+        }
+    );
+    One {
+        grant: Grant {
+            name: seat.wanted.name().to_owned(),
+            mode: seat.wanted.mode,
+            elements: record.has.clone(),
+            token,
+            badge: Badge::new(&seat.wanted.name, ticket),
+        },
+        kept: on_trial.then(|| seat.kept.clone()),
+    }
+}
+
+/// Tickets of this lock that are held above us.
+pub(super) fn tickets_above(request: &Request, seat: &Seat<'_>) -> Vec<u64> {
+    let above = request.held_above.iter();
+    above
+        .filter(|badge| badge.is_of(&seat.wanted.name))
+        .map(|badge| badge.ticket)
+        .collect()
+}
+
+/// Everybody who was there before us must mean the same by the name.
+pub(super) fn agree(seat: &Seat<'_>, line: &Line, ticket: u64) -> Result<(), LockError> {
+    let before = |(pair, _): &&(KeyValue, Post)| pair.create_revision < ticket;
+    let mut others = line.posts.iter().filter(before);
+    match others.find(|(_, post)| post.shape != seat.wanted.shape) {
+        None => Ok(()),
+        Some((_, post)) => Err(LockError::shapes(
+            seat.wanted.name(),
+            post.shape,
+            seat.wanted.shape,
+        )),
+    }
+}
+
+pub(super) fn waiting(seat: &Seat<'_>, line: &Line) -> Waiting {
+    let own = line
+        .find(&seat.key)
+        .map_or(u64::MAX, |(pair, _)| pair.create_revision);
+    let ahead = |(pair, post): &&(KeyValue, Post)| {
+        pair.create_revision < own || post.record.standing == Standing::Holding
+    };
+    let holds = |(_, post): &&(KeyValue, Post)| post.record.standing == Standing::Holding;
+    let others = || line.posts.iter().filter(ahead);
+    Waiting {
+        ahead: others().count(),
+        name: seat.wanted.name().to_owned(),
+        holders: others()
+            .filter(holds)
+            .map(|(pair, post)| record(pair, post))
+            .collect(),
+    }
+}
+
+/// The queues as a transaction has read them: of each seat its queue, and what is kept.
+pub(super) fn lines_of(seats: &[Seat<'_>], seen: &Applied) -> Result<Vec<Line>, LockError> {
+    let mut lines = Vec::with_capacity(seats.len());
+    for at in 0..seats.len() {
+        let mut line = Line::default();
+        for pair in seen.range(2 * at).into_iter().flat_map(|it| &it.pairs) {
+            line.posts.push((pair.clone(), post(pair)?));
+        }
+        let kept = seen.range(2 * at + 1);
+        line.kept = kept.and_then(|it| it.pairs.first().cloned());
+        lines.push(line);
+    }
+    Ok(lines)
+}

@@ -1,0 +1,134 @@
+//! What is the same of locks wherever they are kept: on one host, or in a cluster of several.
+//!
+//! [`Directory`](crate::Directory) and [`Hosts`](crate::hosts::Hosts) take the same requests, follow
+//! the same rules (`ward_model::lock`), and answer the same. What only one of them can do is its own:
+//! descriptors that work inherits on a host, a lease that must be kept alive in a cluster.
+
+use serde::{Deserialize, Serialize};
+use ward_model::lock::Mode;
+
+use crate::acquire::Tell;
+use crate::error::LockError;
+use crate::held::Held;
+use crate::listing::{Listed, Listing};
+use crate::name::Badge;
+use crate::place::Directory;
+use crate::request::{Patience, Request};
+
+/// A place where locks are.
+pub trait Locks {
+    /// All that was asked for at once, held.
+    type Held: Holding;
+
+    /// Gets all that is asked for, and tells how it stands while it waits.
+    ///
+    /// # Errors
+    /// [`LockError`]; then nothing is held, and nobody waits any more.
+    fn acquire(
+        &self,
+        request: &Request,
+        patience: Patience,
+        tell: Tell<'_>,
+    ) -> Result<Self::Held, LockError>;
+
+    /// Every lock that somebody holds or waits for, by name; of those that cannot be read, why.
+    ///
+    /// # Errors
+    /// When the place cannot be read.
+    fn list(&self) -> Result<Listing, LockError>;
+
+    /// One lock, which need not be held; of `a/b`, all of `a`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not the name of one.
+    fn show(&self, name: &str) -> Result<Listed, LockError>;
+}
+
+/// Locks that are held together.
+pub trait Holding {
+    /// Which, in the order in which they were named.
+    fn grants(&self) -> Vec<Grant>;
+
+    /// The work has succeeded: numbers that were on trial are used up. To be called before
+    /// [`Holding::release`].
+    ///
+    /// # Errors
+    /// When that cannot be written down: then somebody else gets the numbers again.
+    fn commit(&mut self) -> Result<(), LockError>;
+
+    /// Frees them. Numbers that were on trial and were not committed are somebody else's again.
+    ///
+    /// # Errors
+    /// [`LockError::Cluster`] when a cluster cannot be told: then they are free when the lease has run
+    /// out, and this may be tried again.
+    fn release(&mut self) -> Result<(), LockError>;
+}
+
+/// A lock that was got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Its name.
+    pub name: String,
+    /// In which mode.
+    pub mode: Mode,
+    /// What was given with it: things of a pool, a number, or a time.
+    pub elements: Vec<String>,
+    /// Higher than that of everybody who held it before: what is guarded can refuse whoever comes with a
+    /// lower one.
+    pub token: u64,
+    /// By what is a part of the work says that it is ([`Request::held_above`]).
+    pub badge: Badge,
+}
+
+impl Grant {
+    /// The variables that tell a command of its locks; of several, separated by commas.
+    #[must_use]
+    pub fn variables(grants: &[Self]) -> [(&'static str, String); 4] {
+        let joined = |text: &dyn Fn(&Self) -> String| {
+            let texts: Vec<String> = grants.iter().map(text).collect();
+            texts.join(",")
+        };
+        [
+            ("WARD_LOCK_NAME", joined(&|it| it.name.clone())),
+            ("WARD_LOCK_MODE", joined(&|it| it.mode.to_string())),
+            ("WARD_LOCK_ELEMENT", joined(&|it| it.elements.join(","))),
+            ("WARD_LOCK_TOKEN", joined(&|it| it.token.to_string())),
+        ]
+    }
+}
+
+impl Locks for Directory {
+    type Held = Vec<Held>;
+
+    fn acquire(
+        &self,
+        request: &Request,
+        patience: Patience,
+        tell: Tell<'_>,
+    ) -> Result<Vec<Held>, LockError> {
+        self.acquire(request, patience, tell)
+    }
+
+    fn list(&self) -> Result<Listing, LockError> {
+        self.list()
+    }
+
+    fn show(&self, name: &str) -> Result<Listed, LockError> {
+        self.show(name)
+    }
+}
+
+impl Holding for Vec<Held> {
+    fn grants(&self) -> Vec<Grant> {
+        self.iter().map(Held::grant).collect()
+    }
+
+    fn commit(&mut self) -> Result<(), LockError> {
+        self.iter().try_for_each(Held::commit)
+    }
+
+    fn release(&mut self) -> Result<(), LockError> {
+        self.drain(..).for_each(|held| held.release());
+        Ok(())
+    }
+}
