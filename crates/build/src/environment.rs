@@ -8,6 +8,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use ward_model::cluster::variable;
+
 use crate::plan::Plan;
 
 /// Where programs are found, if nobody says.
@@ -67,12 +69,32 @@ impl Environment {
 
     /// Adds the parameters: each by its name, and by its name in capitals.
     pub fn add_parameters(&mut self, plan: &Plan) {
+        let names = || plan.parameters.iter().map(|it| it.name.as_str());
+        self.supersede(|name| names().any(|it| it == name || it.to_uppercase() == name));
         for parameter in &plan.parameters {
             self.set(parameter.name.to_uppercase(), &parameter.value);
         }
         // Of `a` and `A` each has its own value.
         for parameter in &plan.parameters {
             self.set(&parameter.name, &parameter.value);
+        }
+    }
+
+    /// Adds what the job says.
+    pub fn add_of_job(&mut self, environment: &[(String, String)]) {
+        self.supersede(|name| environment.iter().any(|(own, _)| own == name));
+        for (name, value) in environment {
+            self.set(name, value);
+        }
+    }
+
+    /// Makes empty what may not stay of a cluster beside what a nearer layer says of it.
+    fn supersede(&mut self, is_nearer: impl Fn(&str) -> bool) {
+        if !variable::ALL.iter().any(|name| self.get(name).is_some()) {
+            return;
+        }
+        for name in variable::superseded(is_nearer) {
+            self.set(name, "");
         }
     }
 

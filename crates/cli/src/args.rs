@@ -33,7 +33,8 @@ pub(crate) use daemon::{
     IfRunning, LogsArgs, PsArgs, RestartArgs, SpawnArgs, StatusArgs, StopArgs,
 };
 pub(crate) use lock::{
-    Hold, LockArgs, LockedRunArgs, LocksArgs, LocksDeed, ReleaseArgs, ReserveArgs, StealArgs,
+    DeedPlace, Hold, LockArgs, LockedRunArgs, LocksArgs, LocksDeed, ReleaseArgs, ReserveArgs,
+    StealArgs,
 };
 pub(crate) use run::RunArgs;
 pub(crate) use surroundings::{Containment, SurroundingsArgs};

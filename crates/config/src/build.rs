@@ -2,11 +2,12 @@
 
 mod read;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::Cluster;
+use crate::cluster::over;
 
 pub(crate) use read::read;
 
@@ -60,13 +61,13 @@ impl Default for BuildServer {
 }
 
 impl BuildServer {
-    /// Tells builds which cluster keeps the locks of several hosts, where their environment does not
-    /// say so already.
-    pub fn tell_of(&mut self, cluster: Option<&Cluster>) {
-        for (name, value) in cluster.map(Cluster::variables).unwrap_or_default() {
-            if !self.environment.iter().any(|(own, _)| *own == name) {
-                self.environment.push((name, value));
-            }
+    /// Tells builds what `told` has ([`crate::load::Builds::told`]), where their environment does not say
+    /// something else.
+    pub fn tell(&mut self, told: &BTreeMap<String, String>) {
+        if !told.is_empty() {
+            let own = std::mem::take(&mut self.environment);
+            let all = over(told.clone(), own.into_iter().collect());
+            self.environment = all.into_iter().collect();
         }
     }
 

@@ -10,7 +10,9 @@ use crate::diagnostics::Diagnostics;
 use crate::host::join;
 use crate::ini::document::{Document, Section, strip};
 use crate::keys;
+use crate::nearest::nearest;
 use crate::read::{Context, Origins, Reader};
+use crate::server::Supervisord;
 use crate::source::{FileId, Span};
 use crate::value::{Complaint, LONGEST};
 
@@ -45,7 +47,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The variables that say the same to `ward lock` ([`variable`]). No secret is in them.
+    /// The variables that say the same to `ward lock` ([`variable`]); empty where nothing is said, so
+    /// that nothing of another cluster is taken for it. No secret is in them.
     #[must_use]
     pub fn variables(&self) -> BTreeMap<String, String> {
         let lease = self.lease.map(|lease| match lease.subsec_millis() {
@@ -63,9 +66,45 @@ impl Cluster {
             (variable::LEASE, lease),
         ]
         .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .map(|(name, value)| (name.to_owned(), value.unwrap_or_default()))
         .collect()
     }
+
+    /// What everybody is told who is started: of `environment`, what is about a cluster, and this
+    /// where that says nothing.
+    pub(crate) fn told(&self, environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let names = variable::ALL.into_iter().chain([variable::FILE]);
+        let nearer = names.filter_map(|name| environment.get_key_value(name));
+        let nearer = nearer.map(|(name, value)| (name.clone(), value.clone()));
+        over(self.variables(), nearer.collect())
+    }
+}
+
+/// Adds to the environment of all programs what they are told of the cluster. The same is to be told to
+/// builds.
+pub(crate) fn tell(
+    cluster: Option<&Cluster>,
+    supervisord: &mut Supervisord,
+) -> BTreeMap<String, String> {
+    let told = cluster.map(|cluster| cluster.told(&supervisord.environment));
+    let told = told.unwrap_or_default();
+    supervisord.environment.extend(told.clone());
+    told
+}
+
+/// The variables `nearer`, and those of `farther` that it says nothing of. What belongs to a cluster
+/// together comes from one of them ([`variable::superseded`]).
+pub(crate) fn over(
+    mut farther: BTreeMap<String, String>,
+    nearer: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    if variable::ALL.iter().any(|name| farther.contains_key(*name)) {
+        for name in variable::superseded(|name| nearer.contains_key(name)) {
+            farther.insert(name.to_owned(), String::new());
+        }
+    }
+    farther.extend(nearer);
+    farther
 }
 
 /// Reads `[cluster]` of the main file, if there is one. An included file may not say anything of it:
@@ -89,7 +128,34 @@ pub(crate) fn read(
     Some(of_section(&context, here?, found))
 }
 
+/// Complains of a section that was probably meant to be this one.
+pub(crate) fn misspelt(document: &Document, found: &mut Diagnostics) {
+    for section in document.sections() {
+        let word = section.name.to_lowercase();
+        let is_near = nearest(&word, [keys::CLUSTER.word]).is_some();
+        if is_near && keys::kind_of(&section.name).is_none() {
+            found.error(
+                section.span,
+                format!("[{}] is no section that is known here", section.name),
+                Some("did you mean [cluster]?".into()),
+            );
+        }
+    }
+}
+
 fn of_section(context: &Context<'_>, section: &Section, found: &mut Diagnostics) -> Cluster {
+    for entry in context.document.entries(section) {
+        if keys::CLUSTER.key(&entry.key).is_none() {
+            // What is passed over may be what would have made it another cluster, or another prefix.
+            let names = keys::CLUSTER.keys().map(|key| key.name);
+            let near = nearest(&entry.key, names);
+            found.error(
+                entry.span,
+                format!("`{}` is no key of [cluster]", entry.key),
+                near.map(|near| format!("did you mean {near}?")),
+            );
+        }
+    }
     let mut reader = Reader::new(context, section, keys::CLUSTER, found);
     let cluster = Cluster {
         endpoints: endpoints(&mut reader),

@@ -65,6 +65,11 @@ impl Diagnostics {
         }
     }
 
+    /// Leaves only what is at a place that `keep` likes.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Span) -> bool) {
+        self.0.retain(|(span, ..), _| keep(span));
+    }
+
     /// How many errors.
     #[must_use]
     pub fn errors(&self) -> usize {
@@ -162,7 +167,29 @@ impl Diagnostic {
 const WIDEST: usize = 200;
 
 fn excerpt(line: &str) -> String {
-    shown(&line.chars().take(WIDEST).collect::<String>())
+    shown(&without_credentials(line).take(WIDEST).collect::<String>())
+}
+
+/// The characters of a line, with stars for what stands before an `@` with a colon in it, in one word: people
+/// write passwords there, and findings go into logs.
+fn without_credentials(line: &str) -> impl Iterator<Item = char> {
+    let mut chars: Vec<char> = line.chars().collect();
+    let ends: Vec<usize> = (0..chars.len()).filter(|at| chars[*at] == '@').collect();
+    for end in ends {
+        let ends_word = |c: &char| c.is_whitespace() || ",;\"'=".contains(*c);
+        let mut begin = chars[..end]
+            .iter()
+            .rposition(ends_word)
+            .map_or(0, |at| at + 1);
+        let word: String = chars[begin..end].iter().collect();
+        if let Some((scheme, _)) = word.split_once("://") {
+            begin += scheme.chars().count() + 3;
+        } else if !word.contains(':') {
+            continue;
+        }
+        chars[begin..end].fill('*');
+    }
+    chars.into_iter()
 }
 
 /// Control characters as one blank or replacement each, so that columns stay right.
@@ -195,6 +222,24 @@ fn cells(line: &str, span: Span) -> (usize, usize) {
 mod tests {
     use super::*;
     use crate::source::{FileId, SourceFile};
+
+    #[test]
+    fn nobodys_password_is_shown() {
+        for (line, shown) in [
+            (
+                "endpoints = a, http://root:open@sesame@b:1",
+                "endpoints = a, http://****************@b:1",
+            ),
+            (
+                "repo=https://token@host/x y@z",
+                "repo=https://*****@host/x y@z",
+            ),
+            ("repo = git@host:a/b", "repo = git@host:a/b"),
+            ("x = \"u:p@h\",root:word@b", "x = \"***@h\",*********@b"),
+        ] {
+            assert_eq!(excerpt(line), shown);
+        }
+    }
 
     #[test]
     fn a_finding_shows_its_line_and_a_caret() {

@@ -416,10 +416,11 @@ pub const CLUSTER: &SectionKind = &SectionKind {
     keys: &[cluster::CLUSTER],
     open: false,
     help: "The etcd cluster that keeps locks among several hosts. Programs and builds are told of it by the \
-           variables `WARD_ETCD_…`, where their `environment` does not say something else, so that `ward lock` and \
-           `ward run --lock` use it there; in a shell they read it themselves, from `/etc/ward.conf`, the file that \
-           `WARD_CLUSTER_CONFIG` names, or `--cluster-config FILE`. It may stand in the main file only. Paths are \
-           from the file's directory on; `~` is the home of who reads it.",
+           variables `WARD_ETCD_…` (empty where nothing is said), unless their `environment` names another one, so \
+           that `ward lock` and `ward run --lock` use it there; in a shell they read it themselves, from \
+           `/etc/ward.conf`, the file that `WARD_CLUSTER_CONFIG` names, or `--cluster-config FILE`. It may stand in the \
+           main file only, and unknown keys are errors. Paths are from the file's directory on; `~` is the home of \
+           who reads it.",
 };
 
 /// Every kind of section, as the reference lists them.

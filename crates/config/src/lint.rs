@@ -50,7 +50,7 @@ pub(crate) fn of_document(
 pub(crate) fn of_builds(document: &Document, sources: &Sources, found: &mut Diagnostics) {
     for section in document.sections() {
         let kind = keys::kind_of(&section.name);
-        let ours = [keys::BUILD.word, keys::JOB.word, keys::CLUSTER.word];
+        let ours = [keys::BUILD.word, keys::JOB.word];
         if let Some(kind) = kind.filter(|kind| ours.contains(&kind.word)) {
             for entry in section.entries() {
                 of_entry(entry, section, Some(kind), sources, found);
@@ -147,7 +147,10 @@ fn of_entry(
     sources: &Sources,
     found: &mut Diagnostics,
 ) {
-    if let Some(kind) = kind.filter(|kind| !kind.open && kind.key(&entry.key).is_none()) {
+    let is_refused = |kind: &SectionKind| kind.word == keys::CLUSTER.word;
+    if let Some(kind) =
+        kind.filter(|kind| !kind.open && !is_refused(kind) && kind.key(&entry.key).is_none())
+    {
         found.warn(
             entry.span,
             format!(

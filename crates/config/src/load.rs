@@ -211,15 +211,13 @@ impl<'a> Loader<'a> {
         let mut supervisord = server::supervisord(&context, section, &mut self.found);
         // Who runs programs that hold the wrong locks had better not run them.
         let cluster = cluster_section::read(main_alone, &context, &mut self.found);
-        if let Some(cluster) = &cluster {
-            supervisord.environment = with(&cluster.variables(), &supervisord.environment);
-        }
+        let told = cluster_section::tell(cluster.as_ref(), &mut supervisord);
         context.environment = Rc::new(with(&self.host.environment, &supervisord.environment));
         let interfaces = server::interfaces(&context, &mut self.found);
         let groups = group::read(&context, &supervisord.environment, &mut self.found);
         let servers = server::servers(&context, &mut self.found);
         // It is one more program: what is wrong with it is wrong with the whole.
-        let build = builds::server(&context, cluster.as_ref(), &mut self.found);
+        let build = builds::server(&context, &told, &mut self.found);
         let jobs = builds::jobs(&context, &self.sources, &mut self.jobs);
         let sound = self.jobs.errors() == 0;
         let configuration = Configuration {

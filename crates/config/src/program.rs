@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::cluster::over;
 use crate::group::FcgiSocket;
 use crate::ini::words::{BadWords, Pairs, pairs};
 use crate::keys::{self, Scope, SectionKind};
@@ -306,8 +307,7 @@ fn one(
             None => process.program.clone(),
         };
     }
-    process.environment = whose.clone();
-    process.environment.extend(own);
+    process.environment = over(whose.clone(), own);
     process
 }
 

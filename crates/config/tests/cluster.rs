@@ -135,14 +135,17 @@ fn everything_that_it_can_say() {
 }
 
 #[test]
-fn what_is_not_said_is_no_variable() {
+fn what_is_not_said_is_an_empty_variable() {
     let short = cluster("[cluster]\nendpoints = a\nuser =\nlease = 5500ms\n");
-    let variables: Vec<_> = short.variables().into_iter().collect();
+    // Empty ones hide what whoever starts programs was told of some other cluster.
+    let variables = short.variables();
+    assert_eq!(variables.len(), variable::ALL.len());
+    let full: Vec<_> = variables.iter().filter(|(_, it)| !it.is_empty()).collect();
     assert_eq!(
-        variables,
+        full,
         [
-            (variable::ENDPOINTS.to_owned(), "a".to_owned()),
-            (variable::LEASE.to_owned(), "5500ms".to_owned()),
+            (&variable::ENDPOINTS.to_owned(), &"a".to_owned()),
+            (&variable::LEASE.to_owned(), &"5500ms".to_owned()),
         ]
     );
     let without = load_cluster(PATH, &host(), &Two("[supervisord]\n", ""));
@@ -189,6 +192,10 @@ fn mistakes_are_told_with_their_places() {
             "[cluster]\nendpoints = %(ENV_GONE)s\n",
             "Error 2:13 endpoints: `ENV_GONE` is no name that is known here",
         ),
+        (
+            "[cluster]\nendpoints = a\nprefx = /x\n",
+            "Error 3:1 `prefx` is no key of [cluster]",
+        ),
         ("junk\n[cluster]\nendpoints = a\n", "Error 1:1 "),
     ] {
         let found = refusal(text, "");
@@ -229,7 +236,10 @@ fn it_stands_in_the_main_file() {
 fn programs_are_told_of_it_unless_they_say_otherwise() {
     let text = format!(
         "{WHOLE}[supervisord]\nenvironment = WARD_ETCD_LEASE=9s,A=1\n\
-         [program:p]\ncommand = p %(ENV_WARD_ETCD_PREFIX)s\nenvironment = WARD_ETCD_PREFIX=/own\n[program:q]\ncommand = q\n"
+         [program:p]\ncommand = p %(ENV_WARD_ETCD_PREFIX)s\nenvironment = WARD_ETCD_PREFIX=/own\n[program:q]\ncommand = q\n\
+         [program:u]\ncommand = u\nenvironment = WARD_ETCD_USER=other\n\
+         [program:o]\ncommand = o\nenvironment = WARD_ETCD_ENDPOINTS=b\n\
+         [program:f]\ncommand = f\nenvironment = WARD_CLUSTER_CONFIG=/f\n"
     );
     let loaded = check(PATH, &host(), &Two(&text, ""));
     let configuration = loaded.configuration.expect("a configuration");
@@ -245,6 +255,18 @@ fn programs_are_told_of_it_unless_they_say_otherwise() {
     assert_eq!(told("p", variable::PREFIX), "/own");
     assert_eq!(told("p", variable::USER), "me");
     assert_eq!(told("q", variable::LEASE), "9s");
+    // A user goes with his password, and another cluster with nothing of this one.
+    assert_eq!(told("u", variable::USER), "other");
+    assert_eq!(told("u", variable::PASSWORD_FILE), "");
+    assert_eq!(told("u", variable::CERT), "/etc/node.pem");
+    for name in variable::ALL {
+        let own = match name {
+            variable::ENDPOINTS => "b",
+            _ => "",
+        };
+        assert_eq!(told("o", name), own, "{name}");
+        assert_eq!(told("f", name), "", "{name}");
+    }
     assert_eq!(told("q", "A"), "1");
     assert_eq!(configuration.cluster, Some(cluster(WHOLE)));
 }
@@ -284,4 +306,66 @@ fn builds_are_told_of_it_and_their_own_locks_are_not_in_it() {
         lines(&load_builds(PATH, &host(), &Two(&alone, "")).diagnostics),
         [""; 0]
     );
+}
+
+/// Programs and builds of one supervisor are told the same, and what `[cluster]` names is looked for where
+/// everybody looks for it.
+#[test]
+fn programs_and_builds_are_told_the_same() {
+    let common = "[cluster]\nendpoints = a\nprefix = /%(ENV_USER)s\n\
+                  [build]\nenvironment = X=\"%(ENV_WARD_ETCD_PREFIX)s\"\n[program:p]\ncommand = p\n";
+    for (more, prefix, lease) in [
+        ("", "/me", ""),
+        ("[supervisord]\nenvironment = USER=nobody\n", "/me", ""),
+        (
+            "[supervisord]\nenvironment = WARD_ETCD_PREFIX=/site,WARD_ETCD_LEASE=9s\n",
+            "/site",
+            "9s",
+        ),
+        (
+            "[supervisord]\nenvironment = WARD_ETCD_ENDPOINTS=b,WARD_ETCD_LEASE=9s\n",
+            "",
+            "9s",
+        ),
+    ] {
+        let text = format!("{common}{more}");
+        let up = check(PATH, &host(), &Two(&text, ""));
+        let up = up.configuration.expect("a configuration");
+        let alone = load_builds(PATH, &host(), &Two(&text, ""));
+        let alone = alone.builds.expect("builds").server.expect("a server");
+        let build = up.build.expect("a server");
+        assert_eq!(build, alone, "{more}");
+        let builds: BTreeMap<String, String> = build.environment.into_iter().collect();
+        let program = &up.groups[0].processes[0].environment;
+        for name in variable::ALL {
+            assert_eq!(builds.get(name), program.get(name), "{more}: {name}");
+        }
+        assert_eq!(builds[variable::PREFIX], prefix, "{more}");
+        assert_eq!(builds[variable::LEASE], lease, "{more}");
+        assert_eq!(builds["X"], prefix, "{more}");
+    }
+}
+
+/// Who only asks for a lock is not kept from it by what is wrong with something else, and is told where he
+/// may think that there is a cluster.
+#[test]
+fn who_asks_for_a_lock_reads_this_section_alone() {
+    let asked = |main: &str, more: &str| {
+        let loaded = load_cluster(PATH, &host(), &Two(main, more));
+        (loaded.cluster, lines(&loaded.diagnostics))
+    };
+    let include = "[include]\nfiles = more.conf\n[program:x]\nstartsecs = ten\n";
+    let (cluster, found) = asked(include, "junk\n");
+    assert_eq!((cluster, found.len()), (Some(None), 0));
+    for word in ["clusters", "Cluster", "clutser", "cluster:a"] {
+        let (cluster, found) = asked(&format!("[{word}]\nendpoints = a\n"), "");
+        let expected = format!("Error 1:1 [{word}] is no section");
+        assert!(
+            cluster.is_none() && found[0].starts_with(&expected),
+            "{found:?}"
+        );
+    }
+    for word in ["supervisord", "program:cluster", "build"] {
+        assert_eq!(asked(&format!("[{word}]\n"), "").0, Some(None), "{word}");
+    }
 }

@@ -29,7 +29,10 @@ pub mod variable {
     /// How long a lease lasts, as [`crate::quantity::duration`] reads it.
     pub const LEASE: &str = "WARD_ETCD_LEASE";
 
-    /// All of them.
+    /// Names a configuration file whose `[cluster]` says all of that, if [`ENDPOINTS`] does not.
+    pub const FILE: &str = "WARD_CLUSTER_CONFIG";
+
+    /// All of them but [`FILE`].
     pub const ALL: [&str; 8] = [
         ENDPOINTS,
         USER,
@@ -40,6 +43,23 @@ pub mod variable {
         PREFIX,
         LEASE,
     ];
+
+    /// Which of [`ALL`], as something farther away said them, must be made empty where `is_nearer` says
+    /// which ones something nearer gives: what is told of one cluster is told to no other, nobody's
+    /// password goes with another user, and no key with another certificate.
+    pub fn superseded(is_nearer: impl Fn(&str) -> bool) -> impl Iterator<Item = &'static str> {
+        let another = is_nearer(ENDPOINTS) || is_nearer(FILE);
+        let user = is_nearer(USER) || is_nearer(PASSWORD_FILE);
+        let certificate = is_nearer(CERT) || is_nearer(KEY);
+        ALL.into_iter().filter(move |name| {
+            let together = match *name {
+                USER | PASSWORD_FILE => user,
+                CERT | KEY => certificate,
+                _ => false,
+            };
+            (another || together) && !is_nearer(name)
+        })
+    }
 }
 
 /// Below which key the locks are if nothing else is said.
@@ -50,3 +70,27 @@ pub const USUAL_LEASE: Duration = Duration::from_secs(30);
 
 /// Below this the cluster could not be asked often enough.
 pub const SHORTEST_LEASE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::variable::{
+        ALL, CERT, ENDPOINTS, FILE, KEY, PASSWORD_FILE, PREFIX, USER, superseded,
+    };
+
+    #[test]
+    fn what_is_said_of_one_cluster_is_said_to_no_other() {
+        let gone = |nearer: &[&str]| {
+            let gone = superseded(|name| nearer.contains(&name));
+            gone.collect::<Vec<_>>()
+        };
+        assert_eq!(gone(&[]), [""; 0]);
+        assert_eq!(gone(&[PREFIX, "PATH"]), [""; 0]);
+        assert_eq!(gone(&[USER]), [PASSWORD_FILE]);
+        assert_eq!(gone(&[PASSWORD_FILE]), [USER]);
+        assert_eq!(gone(&[KEY, USER, PASSWORD_FILE]), [CERT]);
+        assert_eq!(gone(&[ENDPOINTS]), ALL[1..]);
+        assert_eq!(gone(&[FILE]), ALL);
+        let of_another = gone(&[ENDPOINTS, USER, PREFIX]);
+        assert_eq!(of_another.len(), 5, "{of_another:?}");
+    }
+}

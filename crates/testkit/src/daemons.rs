@@ -116,6 +116,14 @@ impl<'w> Ask<'w> {
         self
     }
 
+    /// Without these variables in the caller's environment.
+    pub fn without(mut self, names: &[&str]) -> Self {
+        for name in names {
+            self.command.env_remove(name);
+        }
+        self
+    }
+
     /// The caller's standard input.
     pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
         self.command.stdin(stdin);

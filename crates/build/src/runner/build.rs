@@ -215,9 +215,7 @@ impl Build {
     /// The steps, with the secrets that they get.
     fn work(&mut self) {
         self.environment.add_parameters(&self.plan);
-        for (name, value) in &self.job.environment {
-            self.environment.set(name, value);
-        }
+        self.environment.add_of_job(&self.job.environment);
         self.environment.set("JENKINS_NODE_COOKIE", self.cookie());
         self.name_build();
         let secrets = secrets::place(&self.plan, &self.job);

@@ -333,6 +333,18 @@ pub(crate) enum LocksDeed {
     Steal(StealArgs),
 }
 
+/// Where people do that.
+#[derive(Debug, Args)]
+pub(crate) struct DeedPlace {
+    #[command(flatten)]
+    pub(crate) place: WaitArgs,
+
+    /// On this host only, though the environment or a file names a cluster
+    #[cfg(feature = "etcd")]
+    #[arg(long, help_heading = "The lock")]
+    pub(crate) local: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ReserveArgs {
     /// The lock, written as for `ward lock`
@@ -356,7 +368,7 @@ pub(crate) struct ReserveArgs {
     pub(crate) no_wait: bool,
 
     #[command(flatten)]
-    pub(crate) place: WaitArgs,
+    pub(crate) place: DeedPlace,
 }
 
 #[derive(Debug, Args)]
@@ -382,7 +394,7 @@ pub(crate) struct ReleaseArgs {
     pub(crate) anyway: bool,
 
     #[command(flatten)]
-    pub(crate) place: WaitArgs,
+    pub(crate) place: DeedPlace,
 }
 
 #[derive(Debug, Args)]
@@ -400,7 +412,7 @@ pub(crate) struct StealArgs {
     pub(crate) time: Option<Duration>,
 
     #[command(flatten)]
-    pub(crate) place: WaitArgs,
+    pub(crate) place: DeedPlace,
 }
 
 #[cfg(test)]

@@ -62,8 +62,8 @@ pub(crate) fn run(arguments: LockArgs) -> Result<ExitCode, Failure> {
         cluster: super::cluster::chosen(&arguments.cluster)?,
     };
     #[cfg(feature = "etcd")]
-    if arguments.exec && wait.cluster.is_some() {
-        return Err(super::cluster::not_with_exec());
+    if let Some(cluster) = wait.cluster.as_ref().filter(|_| arguments.exec) {
+        return Err(cluster.not_with_exec());
     }
     if arguments.exec {
         return become_it(&arguments.run, request, wait);

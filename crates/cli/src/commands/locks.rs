@@ -13,7 +13,7 @@ use ward_model::lock::{Shape, Standing};
 use super::lock::{bear_a_limit_of_files, complete, patience};
 use super::lock_wait::Progress;
 use super::{lock_words, say};
-use crate::args::{LocksArgs, LocksDeed, ReleaseArgs, ReserveArgs, StealArgs};
+use crate::args::{DeedPlace, LocksArgs, LocksDeed, ReleaseArgs, ReserveArgs, StealArgs};
 use crate::failure::Failure;
 
 /// How often it is looked for changes where they are watched.
@@ -276,8 +276,21 @@ fn request(deed: &str, name: &str, why: Option<&String>) -> Result<Request, Fail
     Ok(request)
 }
 
+/// Where people do something to locks: what other hosts do not see, they do only knowingly.
+fn by_hand(place: &DeedPlace, verb: &str) -> Result<Directory, Failure> {
+    #[cfg(feature = "etcd")]
+    if !place.local
+        && let Some(cluster) = super::cluster::of_surroundings()?
+    {
+        return Err(cluster.not_by_hand(verb));
+    }
+    #[cfg(not(feature = "etcd"))]
+    let _ = verb;
+    Ok(Directory::open(place.place.lock_dir.as_deref())?)
+}
+
 fn reserve(arguments: &ReserveArgs) -> Result<ExitCode, Failure> {
-    let directory = Directory::open(arguments.place.lock_dir.as_deref())?;
+    let directory = by_hand(&arguments.place, "reserve")?;
     let request = request("reserve", &arguments.name, arguments.why.as_ref())?;
     let mut progress = Progress::new(false);
     let reserved = directory.reserve(
@@ -292,7 +305,7 @@ fn reserve(arguments: &ReserveArgs) -> Result<ExitCode, Failure> {
 }
 
 fn steal(arguments: &StealArgs) -> Result<ExitCode, Failure> {
-    let directory = Directory::open(arguments.place.lock_dir.as_deref())?;
+    let directory = by_hand(&arguments.place, "steal")?;
     let request = request("steal", &arguments.name, arguments.why.as_ref())?;
     for victim in directory.steal(&request, arguments.time)? {
         say(&format!("taken from {}", victim.summary()));
@@ -301,7 +314,7 @@ fn steal(arguments: &StealArgs) -> Result<ExitCode, Failure> {
 }
 
 fn release(arguments: &ReleaseArgs) -> Result<ExitCode, Failure> {
-    let directory = Directory::open(arguments.place.lock_dir.as_deref())?;
+    let directory = by_hand(&arguments.place, "release")?;
     // Other programs' names may have commas in them.
     let is_one = !arguments.name.contains(',') || directory.show(&arguments.name).is_ok();
     if is_one {

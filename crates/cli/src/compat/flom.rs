@@ -110,9 +110,8 @@ pub(crate) fn read(words: &[OsString], prints: &mut Prints) -> Result<Asked, Ref
             "--debug-feature {feature}: there is no network here that could be tried"
         )));
     }
-    request
-        .extra
-        .extend(network::cluster(&configuration, prints)?);
+    let words = network::cluster(&configuration, &request.extra, prints)?;
+    request.extra.extend(words);
     tell_what_has_no_effect(&configuration, prints);
     order(&configuration, request, prints).map(|order| Asked::Command(Box::new(order)))
 }

@@ -26,7 +26,7 @@ pub(crate) const KILLED: i32 = 128 + 9;
 pub(crate) const LONG: &str = "50s";
 
 /// What would lead ward to another cluster, or give it locks that are held above.
-const MEANINGFUL: [&str; 17] = [
+pub(crate) const MEANINGFUL: [&str; 17] = [
     "WARD_LOCKS_HELD",
     "WARD_CLUSTER_LOCKS_HELD",
     "WARD_ETCD_ENDPOINTS",

@@ -1,26 +1,28 @@
 //! What the build server needs of a configuration.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::{Loader, with};
 use crate::build::{self, BuildServer};
-use crate::cluster::{self, Cluster};
+use crate::cluster;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::host::{Files, Host};
+use crate::ini::document::Section;
 use crate::job::{self, Job};
 use crate::keys;
 use crate::lint;
 use crate::read::Context;
 use crate::server::supervisord;
-use crate::source::Sources;
+use crate::source::{FileId, Sources, Span};
 
 /// `[build]` and the jobs of a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Builds {
     /// `[build]`, if there is one.
     pub server: Option<BuildServer>,
-    /// `[cluster]`, if there is one. The server's environment tells of it.
-    pub cluster: Option<Cluster>,
+    /// What builds are told of the cluster, if there is one. The server's environment has it.
+    pub told: BTreeMap<String, String>,
     /// `[job:x]`, in the order of the file.
     pub jobs: Vec<Job>,
 }
@@ -54,6 +56,8 @@ impl Loader<'_> {
     fn builds(&mut self, path: &str) -> Option<Builds> {
         let (main_alone, here) = self.all(path)?;
         let document = std::mem::take(&mut self.document);
+        let start = Span::start_of(FileId(0));
+        let unwritten = Section::unwritten(keys::SUPERVISORD.word, start);
         lint::of_builds(&document, &self.sources, &mut self.found);
         let mut context = Context {
             document: &document,
@@ -62,17 +66,18 @@ impl Loader<'_> {
             here: &here,
             environment: Rc::new(self.host.environment.clone()),
         };
-        if let Some(section) = document.section(keys::SUPERVISORD.word) {
-            let mut unheard = Diagnostics::default();
-            let main = supervisord(&context, section, &mut unheard);
-            context.environment = Rc::new(with(&self.host.environment, &main.environment));
-        }
+        let section = document.section(keys::SUPERVISORD.word);
+        let mut unheard = Diagnostics::default();
+        let mut main = supervisord(&context, section.unwrap_or(&unwritten), &mut unheard);
         let main_alone = main_alone.as_ref().unwrap_or(&document);
+        // Before the environment of programs is known in it: who asks for a lock does not know that.
         let cluster = cluster::read(main_alone, &context, &mut self.found);
+        let told = cluster::tell(cluster.as_ref(), &mut main);
+        context.environment = Rc::new(with(&self.host.environment, &main.environment));
         Some(Builds {
-            server: server(&context, cluster.as_ref(), &mut self.found),
+            server: server(&context, &told, &mut self.found),
             jobs: jobs(&context, &self.sources, &mut self.found),
-            cluster,
+            told,
         })
     }
 }
@@ -80,12 +85,12 @@ impl Loader<'_> {
 /// Reads `[build]`, if there is one. Its builds are told of the cluster.
 pub(super) fn server(
     context: &Context<'_>,
-    cluster: Option<&Cluster>,
+    told: &BTreeMap<String, String>,
     found: &mut Diagnostics,
 ) -> Option<BuildServer> {
     let section = context.document.section(keys::BUILD.word)?;
     let mut server = build::read(context, section, found);
-    server.tell_of(cluster);
+    server.tell(told);
     Some(server)
 }
 

@@ -7,7 +7,7 @@ use crate::cluster::{self, Cluster};
 use crate::diagnostics::Diagnostic;
 use crate::host::{Files, Host};
 use crate::read::Context;
-use crate::source::Sources;
+use crate::source::{FileId, Sources};
 
 /// What came of reading it.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub fn load_cluster(path: &str, host: &Host, files: &dyn Files) -> LoadedCluster
 impl Loader<'_> {
     fn cluster(&mut self, path: &str) -> Option<Option<Cluster>> {
         let (main_alone, here) = self.all(path)?;
+        // What is wrong with an included file keeps nobody from his lock: it may say nothing of this.
+        self.found.retain(|span| span.file == FileId(0));
         let document = std::mem::take(&mut self.document);
         let context = Context {
             document: &document,
@@ -45,6 +47,10 @@ impl Loader<'_> {
             environment: Rc::new(self.host.environment.clone()),
         };
         let main_alone = main_alone.as_ref().unwrap_or(&document);
-        Some(cluster::read(main_alone, &context, &mut self.found))
+        let cluster = cluster::read(main_alone, &context, &mut self.found);
+        if cluster.is_none() {
+            cluster::misspelt(&document, &mut self.found);
+        }
+        Some(cluster)
     }
 }

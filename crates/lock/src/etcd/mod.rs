@@ -54,6 +54,6 @@ pub use cluster::Cluster;
 pub use error::{EtcdError, Failure};
 pub use keys::{KeyValue, Keys, Range};
 pub use lease::{Lease, LeaseId};
-pub use settings::{Secret, Settings, SettingsError};
+pub use settings::{Secret, Settings, SettingsError, endpoints, is_about};
 pub use txn::{Applied, Compare, Op, OpAnswer, Relation, Target, Txn};
 pub use watch::{Change, Event, Seen, Watch};

@@ -56,63 +56,81 @@ impl Settings {
     /// Reads `WARD_ETCD_ENDPOINTS` (separated by commas), `WARD_ETCD_USER`,
     /// `WARD_ETCD_PASSWORD_FILE`, `WARD_ETCD_CACERT`, `WARD_ETCD_CERT` and `WARD_ETCD_KEY`.
     ///
-    /// What is not among these is taken from etcdctl's variables: `ETCDCTL_ENDPOINTS`,
+    /// What is not set among these is taken from etcdctl's variables: `ETCDCTL_ENDPOINTS`,
     /// `ETCDCTL_USER` (also `USER:PASSWORD`), `ETCDCTL_PASSWORD`, `ETCDCTL_CACERT`,
-    /// `ETCDCTL_CERT` and `ETCDCTL_KEY`. A certificate and its key come from one family, and so do
-    /// a user and a password that is written behind him. An empty variable is none. There may be
-    /// no endpoint in what is returned.
+    /// `ETCDCTL_CERT` and `ETCDCTL_KEY`; what is set and empty is none. A certificate and its key come
+    /// from one family, and so do a user and his password; a family that names other endpoints
+    /// than those that are used says nothing of them. There may be no endpoint in what is returned.
     ///
     /// # Errors
     /// When a variable is not text, or the password's file cannot be read, or others than its
     /// owner may read it.
     pub fn from_environment() -> Result<Self, SettingsError> {
-        Self::from_variables(|name| std::env::var_os(name))
+        Self::from_variables(&[], |name| std::env::var_os(name))
     }
 
-    /// As [`Settings::from_environment`], of variables that `get` knows.
+    /// As [`Settings::from_environment`], of variables that `get` knows, for these endpoints if there are
+    /// any.
     ///
     /// # Errors
     /// As there.
-    pub fn from_variables(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {
-        let value = |name: &str| get(name).filter(|value| !value.is_empty());
+    pub fn from_variables(
+        given: &[String],
+        get: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, SettingsError> {
         let text = |name: &'static str| {
-            value(name)
+            get(name)
+                .filter(|value| !value.is_empty())
                 .map(|value| value.into_string().map_err(|_| SettingsError::Text(name)))
                 .transpose()
         };
-        let path = |name: &str| value(name).map(PathBuf::from);
-
-        let endpoints = match text(variable::ENDPOINTS)? {
-            Some(list) => Some(list),
-            None => text("ETCDCTL_ENDPOINTS")?,
+        let path = |name: &str| get(name).filter(|it| !it.is_empty()).map(PathBuf::from);
+        let (own, theirs) = (
+            endpoints(&text(variable::ENDPOINTS)?.unwrap_or_default()),
+            endpoints(&text("ETCDCTL_ENDPOINTS")?.unwrap_or_default()),
+        );
+        let endpoints = [given, &own, &theirs]
+            .into_iter()
+            .find(|named| !named.is_empty())
+            .unwrap_or_default();
+        let is_own = |names: &[&str]| {
+            is_about(&own, endpoints) && names.iter().any(|name| get(name).is_some())
         };
-        let (user, password) = if let Some(user) = text(variable::USER)? {
-            (Some(user), None)
-        } else {
+        let is_theirs = is_about(&theirs, endpoints);
+
+        let (user, password) = if is_own(&[variable::USER, variable::PASSWORD_FILE]) {
+            let password = path(variable::PASSWORD_FILE).map(|file| Secret::read(&file));
+            (text(variable::USER)?, password.transpose()?)
+        } else if is_theirs {
             match text("ETCDCTL_USER")? {
                 Some(both) => match both.split_once(':') {
                     Some((user, password)) => (Some(user.to_owned()), Some(Secret::new(password))),
-                    None => (Some(both), None),
+                    None => (Some(both), text("ETCDCTL_PASSWORD")?.map(Secret::new)),
                 },
                 None => (None, None),
             }
-        };
-        let password = match path(variable::PASSWORD_FILE) {
-            Some(file) => Some(Secret::read(&file)?),
-            None if password.is_some() => password,
-            None => text("ETCDCTL_PASSWORD")?.map(Secret::new),
+        } else {
+            (None, None)
         };
         // A password that nobody's name goes with is left over from another use.
         let password = password.filter(|_| user.is_some());
-        let (certificate, key) = match (path(variable::CERT), path(variable::KEY)) {
-            (None, None) => (path("ETCDCTL_CERT"), path("ETCDCTL_KEY")),
-            pair => pair,
+        let (certificate, key) = if is_own(&[variable::CERT, variable::KEY]) {
+            (path(variable::CERT), path(variable::KEY))
+        } else if is_theirs {
+            (path("ETCDCTL_CERT"), path("ETCDCTL_KEY"))
+        } else {
+            (None, None)
+        };
+        let ca = if is_own(&[variable::CACERT]) {
+            path(variable::CACERT)
+        } else {
+            path("ETCDCTL_CACERT").filter(|_| is_theirs)
         };
         Ok(Self {
-            endpoints: endpoints.as_deref().map(listed).unwrap_or_default(),
+            endpoints: endpoints.to_vec(),
             user,
             password,
-            ca: path(variable::CACERT).or_else(|| path("ETCDCTL_CACERT")),
+            ca,
             certificate,
             key,
             ..Self::default()
@@ -145,12 +163,21 @@ impl Settings {
     }
 }
 
-fn listed(text: &str) -> Vec<String> {
+/// The endpoints that a variable names, separated by commas.
+#[must_use]
+pub fn endpoints(text: &str) -> Vec<String> {
     text.split(',')
         .map(str::trim)
         .filter(|endpoint| !endpoint.is_empty())
         .map(str::to_owned)
         .collect()
+}
+
+/// Whether what is said beside the endpoints `named` is said of the cluster with these `used` ones: it names
+/// none, or all of them.
+#[must_use]
+pub fn is_about(named: &[String], used: &[String]) -> bool {
+    named.is_empty() || used.iter().all(|one| named.contains(one))
 }
 
 /// What nobody may read over our shoulder: it is in no message, and not shown by `{:?}`.
@@ -322,7 +349,12 @@ mod tests {
     use std::fs;
 
     fn from(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-        Settings::from_variables(|name| {
+        given(&[], variables)
+    }
+
+    fn given(endpoints: &[&str], variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
+        Settings::from_variables(&endpoints, |name| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| OsString::from(value))
         })
@@ -341,7 +373,6 @@ mod tests {
         let path = file.path().to_str().expect("text");
         let settings = from(&[
             ("WARD_ETCD_ENDPOINTS", " a:1, ,http://b "),
-            ("ETCDCTL_ENDPOINTS", "c"),
             ("WARD_ETCD_USER", "me"),
             ("ETCDCTL_USER", "other:word"),
             ("WARD_ETCD_PASSWORD_FILE", path),
@@ -367,7 +398,6 @@ mod tests {
             ("ETCDCTL_PASSWORD", "unused"),
             ("ETCDCTL_CERT", "/c"),
             ("ETCDCTL_KEY", "/k"),
-            ("WARD_ETCD_KEY", ""),
         ])
         .expect("settings");
         assert_eq!(settings.endpoints, ["c", "d"]);
@@ -385,6 +415,54 @@ mod tests {
             .and_then(|settings| settings.check())
             .expect_err("the password is another user's");
         assert!(matches!(error, SettingsError::NoPassword(ref user) if user == "me"));
+    }
+
+    #[test]
+    fn what_is_said_of_one_cluster_is_told_to_no_other() {
+        let told: &[(&str, &str)] = &[
+            ("WARD_ETCD_ENDPOINTS", "a,b"),
+            ("WARD_ETCD_CACERT", "/a-ca"),
+            ("WARD_ETCD_CERT", "/a-cert"),
+            ("ETCDCTL_ENDPOINTS", "c"),
+            ("ETCDCTL_USER", "c-user:word"),
+            ("ETCDCTL_CACERT", "/c-ca"),
+        ];
+        let shown = |endpoints: &[&str]| {
+            let settings = given(endpoints, told).expect("settings");
+            let path = |path: &Option<PathBuf>| path.as_ref().map(|it| it.display().to_string());
+            (
+                path(&settings.ca),
+                path(&settings.certificate),
+                settings.user,
+            )
+        };
+        let some = |text: &str| Some(text.to_owned());
+        for ours in [&[][..], &["b"], &["b", "a"]] {
+            assert_eq!(shown(ours), (some("/a-ca"), some("/a-cert"), None));
+        }
+        assert_eq!(shown(&["c"]), (some("/c-ca"), None, some("c-user")));
+        for other in [&["d"][..], &["a", "d"]] {
+            assert_eq!(shown(other), (None, None, None));
+        }
+    }
+
+    #[test]
+    fn what_is_set_and_empty_is_none() {
+        let theirs = [
+            ("ETCDCTL_ENDPOINTS", "a"),
+            ("ETCDCTL_USER", "root:x"),
+            ("ETCDCTL_CACERT", "/ca"),
+            ("ETCDCTL_CERT", "/c"),
+            ("ETCDCTL_KEY", "/k"),
+        ];
+        let none = ["USER", "CACERT", "CERT"].map(|name| format!("WARD_ETCD_{name}"));
+        let mut all = theirs.to_vec();
+        all.extend(none.iter().map(|name| (name.as_str(), "")));
+        let settings = from(&all).expect("settings");
+        assert_eq!(settings.endpoints, ["a"]);
+        assert_eq!((settings.user, settings.password), (None, None));
+        let files = (settings.ca, settings.certificate, settings.key);
+        assert_eq!(files, (None, None, None));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! This host, as far as a configuration depends on it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::{fs, io};
@@ -45,15 +46,20 @@ pub fn this_host(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Host, HostError> {
     let directory = std::env::current_dir().map_err(HostError)?;
+    Ok(Host {
+        environment: texts(environment),
+        ..host_in(&directory)
+    })
+}
+
+/// This host and this process's surroundings, seen from another directory than its own.
+#[must_use]
+pub fn host_in(directory: &Path) -> Host {
     // Without the file there are no accounts, and every name is told to be unknown.
     let read = |file| fs::read(file).unwrap_or_default();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    let lossy = |text: OsString| text.to_string_lossy().into_owned();
-    Ok(Host {
-        environment: environment
-            .into_iter()
-            .map(|(name, value)| (lossy(name), lossy(value)))
-            .collect(),
+    Host {
+        environment: texts(std::env::vars_os()),
         node_name: rustix::system::uname()
             .nodename()
             .to_string_lossy()
@@ -63,5 +69,13 @@ pub fn this_host(
         accounts: Accounts::parse(&text(read("/etc/passwd")), &text(read("/etc/group"))),
         uid: rustix::process::getuid().as_raw(),
         elsewhere: false,
-    })
+    }
+}
+
+fn texts(variables: impl IntoIterator<Item = (OsString, OsString)>) -> BTreeMap<String, String> {
+    let lossy = |text: OsString| text.to_string_lossy().into_owned();
+    let pairs = variables.into_iter();
+    pairs
+        .map(|(name, value)| (lossy(name), lossy(value)))
+        .collect()
 }

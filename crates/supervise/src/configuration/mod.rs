@@ -10,6 +10,6 @@ mod memory;
 
 pub use builds::{BUILDS, home_of};
 pub use compare::{compare, is_same};
-pub use disk::{Disk, HostError, this_host};
+pub use disk::{Disk, HostError, host_in, this_host};
 pub use memory::{Memory, MemoryError, Recorder, Replay};
 pub(crate) use memory::{read_whole, write_whole};

@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &LocalArgs) -> Result<ExitCode, Failure> {
     let checkout = Checkout::around()?;
     let (builds, mut job) = find(arguments, &checkout)?;
     let mut server = builds.server.unwrap_or_default();
-    server.tell_of(builds.cluster.as_ref());
+    server.tell(&builds.told);
     let state = ledger::locate()?.join("local");
     let name = job.name.replace('/', "%2F");
     let workspace = if arguments.clean {

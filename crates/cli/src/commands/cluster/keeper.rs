@@ -69,7 +69,9 @@ pub(crate) fn keep(
     held: &[Held],
     tell: &mut dyn FnMut(&Waiting),
 ) -> Result<Kept, Refused> {
-    let Chosen { hosts, lease: time } = cluster;
+    let Chosen {
+        hosts, lease: time, ..
+    } = cluster;
     let failed = |what: &str, error: &dyn std::error::Error| Refused::There {
         failure: Failure::ours(what, error),
         busy: false,

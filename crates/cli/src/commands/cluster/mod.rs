@@ -4,4 +4,4 @@ mod keeper;
 mod which;
 
 pub(super) use keeper::{Kept, keep};
-pub(super) use which::{Chosen, chosen, not_with_exec, of_surroundings};
+pub(super) use which::{Chosen, chosen, of_surroundings};

@@ -9,21 +9,17 @@ use std::time::Duration;
 use ward_config::cluster::Cluster;
 use ward_config::load::load_cluster;
 use ward_engine::chain;
-use ward_lock::etcd::{Secret, Settings, SettingsError};
+use ward_lock::etcd::{Secret, Settings, SettingsError, endpoints, is_about};
 use ward_lock::hosts::Hosts;
 use ward_model::cluster::{SHORTEST_LEASE, USUAL_LEASE, variable};
 use ward_model::{exit_code, quantity};
-use ward_supervise::configuration::Disk;
+use ward_supervise::configuration::{Disk, host_in};
 
 use super::keeper::BEATS;
 use crate::args::ClusterArgs;
 use crate::commands::check::host;
 use crate::commands::say_findings;
 use crate::failure::Failure;
-
-/// Names the file whose `[cluster]` says which cluster is meant. Empty, it names none, and there is
-/// no cluster unless it is said otherwise.
-const FILE: &str = "WARD_CLUSTER_CONFIG";
 
 /// The file if none is named. There is one for all users of a host, and none of a user's own: who
 /// waits for each other's locks must look for them in the same place.
@@ -41,6 +37,8 @@ pub(crate) struct Chosen {
     pub(crate) hosts: Hosts,
     /// How long a lease lasts.
     pub(crate) lease: Duration,
+    /// What named it.
+    by: String,
 }
 
 /// The cluster that the options name, else the environment, else a file; none if nobody names one.
@@ -48,26 +46,28 @@ pub(crate) fn chosen(arguments: &ClusterArgs) -> Result<Option<Chosen>, Failure>
     if arguments.local {
         return Ok(None);
     }
-    let variables = Variables::around(arguments)?;
-    if arguments.etcd.is_empty() && variables.get(variable::ENDPOINTS).is_none() {
+    let said = Said::of(arguments)?;
+    let Some(by) = said.by() else {
         // Who says who he is to a cluster does not mean this host alone.
-        return if names_us(arguments) {
+        return if is_about_a_cluster(arguments) {
             Err(SettingsError::NoEndpoint.into())
         } else {
             Ok(None)
         };
+    };
+    let lease = said.lease(arguments.lease)?;
+    let mut settings = Settings::from_variables(&arguments.etcd, |name| said.get(name))?;
+    if arguments.etcd_cacert.is_some() {
+        settings.ca.clone_from(&arguments.etcd_cacert);
     }
-    let lease = variables.lease(arguments.lease)?;
-    let mut settings = Settings::from_variables(|name| variables.get(name))?;
-    if !arguments.etcd.is_empty() {
-        settings.endpoints.clone_from(&arguments.etcd);
+    // A certificate goes with its key, and a user with his password.
+    if arguments.etcd_cert.is_some() || arguments.etcd_key.is_some() {
+        settings.certificate.clone_from(&arguments.etcd_cert);
+        settings.key.clone_from(&arguments.etcd_key);
     }
-    let or = |given: &Option<_>, known| given.clone().or(known);
-    settings.ca = or(&arguments.etcd_cacert, settings.ca);
-    settings.certificate = or(&arguments.etcd_cert, settings.certificate);
-    settings.key = or(&arguments.etcd_key, settings.key);
     if arguments.etcd_user.is_some() {
         settings.user.clone_from(&arguments.etcd_user);
+        settings.password = None;
     }
     if let Some(file) = &arguments.etcd_password_file {
         settings.password = Some(Secret::read(file)?);
@@ -76,12 +76,12 @@ pub(crate) fn chosen(arguments: &ClusterArgs) -> Result<Option<Chosen>, Failure>
     settings.timeout = settings.timeout.min(lease / BEATS);
     let prefix = match &arguments.etcd_prefix {
         Some(prefix) => Some(prefix.clone()),
-        None => variables.text(variable::PREFIX)?,
+        None => said.text(variable::PREFIX)?,
     };
     let hosts = Hosts::new(settings, prefix.as_deref(), lease);
     // Nobody was asked for anything yet.
     let hosts = hosts.map_err(|error| Failure::from(error).with_status(exit_code::USAGE))?;
-    Ok(Some(Chosen { hosts, lease }))
+    Ok(Some(Chosen { hosts, lease, by }))
 }
 
 /// The cluster that the environment or a file names.
@@ -89,88 +89,120 @@ pub(crate) fn of_surroundings() -> Result<Option<Chosen>, Failure> {
     chosen(&ClusterArgs::default())
 }
 
-/// That the cluster cannot be used by who becomes the command.
-pub(crate) fn not_with_exec() -> Failure {
-    Failure::usage(
-        "--exec leaves nobody who could keep a cluster's lock",
-        "leave --exec out, or add --local",
-    )
-}
-
-/// Whether options say who we are to a cluster.
-fn names_us(arguments: &ClusterArgs) -> bool {
-    arguments.etcd_user.is_some()
-        || [
-            &arguments.etcd_password_file,
-            &arguments.etcd_cacert,
-            &arguments.etcd_cert,
-            &arguments.etcd_key,
-        ]
-        .into_iter()
-        .any(Option::is_some)
-}
-
-/// The environment, and behind it what a file says, where that names the cluster.
-#[derive(Debug)]
-struct Variables {
-    file: Option<BTreeMap<String, String>>,
-}
-
-impl Variables {
-    /// A file counts as a whole, or not at all: nobody's password is told to another cluster than it
-    /// was written for.
-    fn around(arguments: &ClusterArgs) -> Result<Self, Failure> {
-        let named = match &arguments.cluster_config {
-            Some(file) => Some(file.clone()),
-            None if !arguments.etcd.is_empty() || own(variable::ENDPOINTS).is_some() => {
-                return Ok(Self { file: None });
-            }
-            None => match std::env::var_os(FILE) {
-                Some(file) if file.is_empty() => return Ok(Self { file: None }),
-                file => file.map(PathBuf::from),
-            },
-        };
-        let cluster = match &named {
-            Some(path) => read(path)?.ok_or_else(|| {
-                Failure::usage(
-                    format!("{} has no section [cluster]", path.display()),
-                    "add it, with `endpoints = https://HOST:2379`, or name another file",
-                )
-            })?,
-            None => match usual()? {
-                Some(cluster) => cluster,
-                None => return Ok(Self { file: None }),
-            },
-        };
-        Ok(Self {
-            file: Some(cluster.variables()),
-        })
+impl Chosen {
+    /// That it cannot be used by who becomes the command.
+    pub(crate) fn not_with_exec(&self) -> Failure {
+        Failure::usage(
+            format!(
+                "--exec leaves nobody who could keep a cluster's lock, and {} names a cluster",
+                self.by
+            ),
+            "leave --exec out, or add --local",
+        )
     }
 
-    /// The value of a variable, unless it is empty. What belongs together comes from one place.
-    fn get(&self, name: &str) -> Option<OsString> {
-        const TOGETHER: [&[&str]; 2] = [
-            &[variable::USER, variable::PASSWORD_FILE],
-            &[variable::CERT, variable::KEY],
-        ];
-        let Some(file) = &self.file else {
-            return own(name);
-        };
-        // Where the endpoints are is the one thing that the environment does not say here; and what it
-        // says to etcdctl is about some other cluster.
-        if name != variable::ENDPOINTS && variable::ALL.contains(&name) {
-            let group = TOGETHER.into_iter().find(|group| group.contains(&name));
-            let group = group.unwrap_or(&[]);
-            if group.iter().any(|one| own(one).is_some()) || own(name).is_some() {
-                return own(name);
-            }
+    /// That people cannot do this there.
+    pub(crate) fn not_by_hand(&self, verb: &str) -> Failure {
+        Failure::usage(
+            format!(
+                "`ward locks {verb}` is about locks of one host, and {} names a cluster",
+                self.by
+            ),
+            "add --local for the lock of this host alone, which other hosts do not see",
+        )
+    }
+}
+
+/// Whether options are about a cluster.
+fn is_about_a_cluster(arguments: &ClusterArgs) -> bool {
+    let files = [
+        &arguments.etcd_password_file,
+        &arguments.etcd_cacert,
+        &arguments.etcd_cert,
+        &arguments.etcd_key,
+    ];
+    arguments.etcd_user.is_some()
+        || arguments.etcd_prefix.is_some()
+        || arguments.lease.is_some()
+        || files.into_iter().any(Option::is_some)
+}
+
+/// Where it is said which cluster is meant. Only one place counts: nobody's password is told to
+/// another cluster than it was written for, and all who name one file mean the same lock.
+#[derive(Debug)]
+enum Said {
+    Nowhere,
+    /// By options; what the environment says of other endpoints is not about it.
+    Options {
+        with_variables: bool,
+    },
+    Variables,
+    File {
+        path: PathBuf,
+        variables: BTreeMap<String, String>,
+    },
+}
+
+impl Said {
+    fn of(arguments: &ClusterArgs) -> Result<Self, Failure> {
+        if let Some(path) = &arguments.cluster_config {
+            return Self::by_file(path.clone());
         }
-        file.get(name).map(OsString::from)
+        let named = own(variable::ENDPOINTS).unwrap_or_default();
+        let named = endpoints(&named.to_string_lossy());
+        if !arguments.etcd.is_empty() {
+            return Ok(Self::Options {
+                with_variables: is_about(&named, &arguments.etcd),
+            });
+        }
+        if own(variable::ENDPOINTS).is_some() {
+            return Ok(Self::Variables);
+        }
+        match std::env::var_os(variable::FILE) {
+            Some(path) if path.is_empty() => Ok(Self::Nowhere),
+            Some(path) => Self::by_file(path.into()),
+            None => usual(),
+        }
+    }
+
+    fn by_file(path: PathBuf) -> Result<Self, Failure> {
+        match read(&path)? {
+            Some(cluster) => Ok(Self::File {
+                path,
+                variables: cluster.variables(),
+            }),
+            None => Err(Failure::usage(
+                format!("{} has no section [cluster]", path.display()),
+                "add it, with `endpoints = https://HOST:2379`, or name another file",
+            )),
+        }
+    }
+
+    /// What names the cluster, for people.
+    fn by(&self) -> Option<String> {
+        match self {
+            Self::Nowhere => None,
+            Self::Options { .. } => Some("--etcd".to_owned()),
+            Self::Variables => Some(variable::ENDPOINTS.to_owned()),
+            Self::File { path, .. } => Some(path.display().to_string()),
+        }
+    }
+
+    /// What is said by this name; set and empty, it is none.
+    fn get(&self, name: &str) -> Option<OsString> {
+        match self {
+            Self::File { variables, .. } => variables.get(name).map(OsString::from),
+            Self::Options {
+                with_variables: false,
+            } if variable::ALL.contains(&name) => None,
+            Self::Options { .. } | Self::Variables | Self::Nowhere => std::env::var_os(name),
+        }
     }
 
     fn text(&self, name: &'static str) -> Result<Option<String>, Failure> {
-        let value = self.get(name).map(OsString::into_string).transpose();
-        value.map_err(|_| SettingsError::Text(name).into())
+        let value = self.get(name).filter(|value| !value.is_empty());
+        let text = value.map(OsString::into_string).transpose();
+        text.map_err(|_| SettingsError::Text(name).into())
     }
 
     fn lease(&self, given: Option<Duration>) -> Result<Duration, Failure> {
@@ -204,25 +236,44 @@ fn own(name: &str) -> Option<OsString> {
 }
 
 /// What the usual file says of a cluster. It need not be there.
-fn usual() -> Result<Option<Cluster>, Failure> {
+fn usual() -> Result<Said, Failure> {
     let path = Path::new(USUAL_FILE);
-    // Any other mistake is told: who may not read it must not take another lock than who may.
-    match path.metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Ok(_) | Err(_) => read(path),
+    // Any other mistake is told, and so is a link to what is not there: who cannot read it must not take
+    // another lock than who can.
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Said::Nowhere),
+        Ok(_) | Err(_) => Ok(match read(path)? {
+            Some(cluster) => Said::File {
+                path: path.to_owned(),
+                variables: cluster.variables(),
+            },
+            None => Said::Nowhere,
+        }),
     }
 }
 
 fn read(path: &Path) -> Result<Option<Cluster>, Failure> {
-    let loaded = load_cluster(&path.to_string_lossy(), &host(false)?, &Disk);
+    let Some(text) = path.to_str() else {
+        return Err(Failure::usage(
+            format!("the name of `{}` is not text", path.display()),
+            "name the file in UTF-8",
+        ));
+    };
+    let host = if path.is_absolute() {
+        // Whoever works in a directory that is gone can be given a lock all the same.
+        host_in(Path::new("/"))
+    } else {
+        host(false)?
+    };
+    let loaded = load_cluster(text, &host, &Disk);
     loaded.cluster.ok_or_else(|| {
         say_findings(&loaded.diagnostics, &loaded.sources);
         Failure::with_code(
-            format!(
-                "{}: which cluster keeps the locks cannot be read",
-                path.display()
+            format!("{text} may name the cluster that keeps the locks, and cannot be used"),
+            Some(
+                "a lock of this host alone would be none that others know: mend it and let everybody \
+                 read it, or say --local",
             ),
-            Some("`ward check -c FILE` tells all about it"),
             exit_code::USAGE,
         )
     })

@@ -19,9 +19,11 @@ const FILES: [(Key, &str); 3] = [
     (Key::TlsCaCertificate, "--etcd-cacert"),
 ];
 
-/// How to reach other hosts, as options of `ward lock`; none if only this host is asked.
+/// How to reach other hosts, as options of `ward lock` beside those that were `given`; none if it is not for
+/// us to say.
 pub(super) fn cluster(
     configuration: &Configuration,
+    given: &[OsString],
     prints: &mut Prints,
 ) -> Result<Vec<OsString>, Refusal> {
     let asked = |key| {
@@ -29,10 +31,14 @@ pub(super) fn cluster(
         Some((address, configuration.by(key)?.to_string()))
     };
     let unicast = asked(Key::UnicastAddress);
+    let socket = configuration.text(Key::SocketName);
     let Some((address, by)) = unicast.clone().or_else(|| asked(Key::MulticastAddress)) else {
-        return Ok(Vec::new());
+        return match socket {
+            Some(socket) if cfg!(feature = "etcd") => apart(&socket, given),
+            Some(_) | None => Ok(Vec::new()),
+        };
     };
-    if configuration.text(Key::SocketName).is_some() {
+    if socket.is_some() {
         return Err(Refusal::ours(format!(
             "{by}: `{address}` is an address, and there is a socket too: name one of them"
         )));
@@ -72,4 +78,22 @@ pub(super) fn cluster(
         words.extend(file.map(|file| OsString::from(format!("{option}={file}"))));
     }
     Ok(words)
+}
+
+/// Who names a socket shares with nobody else, whatever cluster the environment and files name.
+fn apart(socket: &str, given: &[OsString]) -> Result<Vec<OsString>, Refusal> {
+    let given = |option: &str| {
+        let begins = |word: &&OsString| word.as_encoded_bytes().starts_with(option.as_bytes());
+        given.iter().find(begins)
+    };
+    if let Some(word) = given("--etcd").or_else(|| given("--cluster-config")) {
+        return Err(Refusal::ours(format!(
+            "{}: a cluster, and there is the socket `{socket}` too: name one of them",
+            word.display()
+        )));
+    }
+    Ok(match given("--local") {
+        Some(_) => Vec::new(),
+        None => vec!["--local".into()],
+    })
 }
