@@ -89,7 +89,7 @@ impl Environment {
     }
 
     /// Makes empty what may not stay of a cluster beside what a nearer layer says of it.
-    fn supersede(&mut self, is_nearer: impl Fn(&str) -> bool) {
+    pub fn supersede(&mut self, is_nearer: impl Fn(&str) -> bool) {
         if !variable::ALL.iter().any(|name| self.get(name).is_some()) {
             return;
         }

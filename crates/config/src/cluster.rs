@@ -69,25 +69,19 @@ impl Cluster {
         .map(|(name, value)| (name.to_owned(), value.unwrap_or_default()))
         .collect()
     }
-
-    /// What everybody is told who is started: of `environment`, what is about a cluster, and this
-    /// where that says nothing.
-    pub(crate) fn told(&self, environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let names = variable::ALL.into_iter().chain([variable::FILE]);
-        let nearer = names.filter_map(|name| environment.get_key_value(name));
-        let nearer = nearer.map(|(name, value)| (name.clone(), value.clone()));
-        over(self.variables(), nearer.collect())
-    }
 }
 
-/// Adds to the environment of all programs what they are told of the cluster. The same is to be told to
-/// builds.
+/// Adds to the environment of all programs what they are told of the cluster, where it does not say
+/// that itself. The same is to be told to builds, and is returned.
 pub(crate) fn tell(
     cluster: Option<&Cluster>,
     supervisord: &mut Supervisord,
 ) -> BTreeMap<String, String> {
-    let told = cluster.map(|cluster| cluster.told(&supervisord.environment));
-    let told = told.unwrap_or_default();
+    let names = variable::ALL.into_iter().chain([variable::FILE]);
+    let nearer = names.filter_map(|name| supervisord.environment.get_key_value(name));
+    let nearer = nearer.map(|(name, value)| (name.clone(), value.clone()));
+    let farther = cluster.map(Cluster::variables).unwrap_or_default();
+    let told = over(farther, nearer.collect());
     supervisord.environment.extend(told.clone());
     told
 }

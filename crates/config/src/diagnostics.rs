@@ -176,17 +176,22 @@ fn without_credentials(line: &str) -> impl Iterator<Item = char> {
     let mut chars: Vec<char> = line.chars().collect();
     let ends: Vec<usize> = (0..chars.len()).filter(|at| chars[*at] == '@').collect();
     for end in ends {
-        let ends_word = |c: &char| c.is_whitespace() || ",;\"'=".contains(*c);
-        let mut begin = chars[..end]
-            .iter()
-            .rposition(ends_word)
-            .map_or(0, |at| at + 1);
-        let word: String = chars[begin..end].iter().collect();
-        if let Some((scheme, _)) = word.split_once("://") {
-            begin += scheme.chars().count() + 3;
-        } else if !word.contains(':') {
-            continue;
-        }
+        let after = |ends: &dyn Fn(char) -> bool| {
+            let last = chars[..end].iter().rposition(|c| ends(*c));
+            last.map_or(0, |at| at + 1)
+        };
+        let blank = after(&char::is_whitespace);
+        let mut triples = chars[blank..end].windows(3);
+        let begin = match triples.rposition(|it| it == [':', '/', '/']) {
+            Some(at) => blank + at + 3,
+            None => {
+                let begin = after(&|c| c.is_whitespace() || ",;\"'=".contains(c));
+                if !chars[begin..end].contains(&':') {
+                    continue;
+                }
+                begin
+            }
+        };
         chars[begin..end].fill('*');
     }
     chars.into_iter()
@@ -233,6 +238,10 @@ mod tests {
             (
                 "repo=https://token@host/x y@z",
                 "repo=https://*****@host/x y@z",
+            ),
+            (
+                "e = http://a,http://u:pa=ss,x@b",
+                "e = http://a,http://*********@b",
             ),
             ("repo = git@host:a/b", "repo = git@host:a/b"),
             ("x = \"u:p@h\",root:word@b", "x = \"***@h\",*********@b"),

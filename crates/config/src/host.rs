@@ -130,6 +130,9 @@ pub struct Host {
     pub accounts: Accounts,
     /// The user who reads.
     pub uid: u32,
+    /// What a supervisor has told this process of the cluster that keeps locks, if one keeps it: the
+    /// variables of [`ward_model::cluster::variable`]. Read here, `[cluster]` could say something else.
+    pub told: Option<BTreeMap<String, String>>,
     /// The configuration is for another host: users and directories need not be here.
     pub elsewhere: bool,
 }

@@ -436,9 +436,9 @@ pub const SECTIONS: &[&SectionKind] = &[
     RPC_INTERFACE,
     INCLUDE,
     CTL_PLUGIN,
+    CLUSTER,
     BUILD,
     JOB,
-    CLUSTER,
 ];
 
 /// The kind of this section.

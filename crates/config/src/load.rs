@@ -391,6 +391,7 @@ pub(crate) mod tests {
                 "root:x:0:\nwww-data:x:33:\n",
             ),
             uid: 0,
+            told: None,
             elsewhere: false,
         }
     }

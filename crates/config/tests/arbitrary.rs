@@ -86,6 +86,7 @@ fn read(main: &[u8], other: &[u8]) -> Result<(), TestCaseError> {
         temporary_directory: "/tmp".into(),
         accounts: Accounts::parse("root:x:0:0::/root:/bin/sh\n", "root:x:0:\n"),
         uid: 0,
+        told: None,
         elsewhere: false,
     };
     let loaded = check("s.conf", &host, &Two(main.to_vec(), other.to_vec()));

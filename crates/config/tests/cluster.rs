@@ -53,6 +53,7 @@ fn host() -> Host {
         temporary_directory: "/tmp".into(),
         accounts: Accounts::parse("root:x:0:0::/root:/bin/sh\n", "root:x:0:\n"),
         uid: 0,
+        told: None,
         elsewhere: false,
     }
 }
@@ -238,6 +239,7 @@ fn programs_are_told_of_it_unless_they_say_otherwise() {
         "{WHOLE}[supervisord]\nenvironment = WARD_ETCD_LEASE=9s,A=1\n\
          [program:p]\ncommand = p %(ENV_WARD_ETCD_PREFIX)s\nenvironment = WARD_ETCD_PREFIX=/own\n[program:q]\ncommand = q\n\
          [program:u]\ncommand = u\nenvironment = WARD_ETCD_USER=other\n\
+         [program:w]\ncommand = w\nenvironment = WARD_ETCD_PASSWORD_FILE=/w\n\
          [program:o]\ncommand = o\nenvironment = WARD_ETCD_ENDPOINTS=b\n\
          [program:f]\ncommand = f\nenvironment = WARD_CLUSTER_CONFIG=/f\n"
     );
@@ -259,6 +261,9 @@ fn programs_are_told_of_it_unless_they_say_otherwise() {
     assert_eq!(told("u", variable::USER), "other");
     assert_eq!(told("u", variable::PASSWORD_FILE), "");
     assert_eq!(told("u", variable::CERT), "/etc/node.pem");
+    // Who cannot read the file that is named names another one.
+    assert_eq!(told("w", variable::USER), "me");
+    assert_eq!(told("w", variable::PASSWORD_FILE), "/w");
     for name in variable::ALL {
         let own = match name {
             variable::ENDPOINTS => "b",
@@ -331,10 +336,19 @@ fn programs_and_builds_are_told_the_same() {
         let text = format!("{common}{more}");
         let up = check(PATH, &host(), &Two(&text, ""));
         let up = up.configuration.expect("a configuration");
-        let alone = load_builds(PATH, &host(), &Two(&text, ""));
-        let alone = alone.builds.expect("builds").server.expect("a server");
+        // As `ward up` starts it: in the environment of programs, and maybe as somebody else.
+        let mut there = host();
+        there.environment.extend(up.supervisord.environment.clone());
+        there.environment.insert("USER".into(), "ci".into());
+        let about = |(name, _): &(String, String)| variable::ALL.contains(&name.as_str());
+        let told = there.environment.clone().into_iter().filter(about);
+        there.told = Some(told.collect());
+        for around in [host(), there] {
+            let alone = load_builds(PATH, &around, &Two(&text, ""));
+            let alone = alone.builds.expect("builds").server.expect("a server");
+            assert_eq!(up.build.as_ref(), Some(&alone), "{more}");
+        }
         let build = up.build.expect("a server");
-        assert_eq!(build, alone, "{more}");
         let builds: BTreeMap<String, String> = build.environment.into_iter().collect();
         let program = &up.groups[0].processes[0].environment;
         for name in variable::ALL {
@@ -368,4 +382,21 @@ fn who_asks_for_a_lock_reads_this_section_alone() {
     for word in ["supervisord", "program:cluster", "build"] {
         assert_eq!(asked(&format!("[{word}]\n"), "").0, Some(None), "{word}");
     }
+}
+
+/// Also where no section says it.
+#[test]
+fn builds_are_told_what_programs_are() {
+    let text =
+        "[supervisord]\nenvironment = A=1,WARD_CLUSTER_CONFIG=/c,WARD_ETCD_LEASE=9s\n[build]\n";
+    let builds = load_builds(PATH, &host(), &Two(text, "")).builds;
+    let server = builds.expect("builds").server.expect("a server");
+    let expected = [("WARD_CLUSTER_CONFIG", "/c"), ("WARD_ETCD_LEASE", "9s")];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(server.environment, expected);
+    let text = "[supervisord]\nenvironment = A=1\n[build]\n[program:p]\ncommand = p\nenvironment = WARD_ETCD_ENDPOINTS=b\n";
+    let up = check(PATH, &host(), &Two(text, "")).configuration;
+    let up = up.expect("a configuration");
+    assert!(up.build.expect("a server").environment.is_empty());
+    assert_eq!(up.groups[0].processes[0].environment.len(), 2);
 }

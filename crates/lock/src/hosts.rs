@@ -116,13 +116,13 @@ impl Hosts {
     }
 
     /// The same, with a connection of its own.
-    fn another(&self) -> Self {
-        Self {
-            cluster: self.cluster.another(),
+    fn another(&self) -> Result<Self, LockError> {
+        Ok(Self {
+            cluster: self.cluster.another().map_err(LockError::cluster)?,
             prefix: self.prefix.clone(),
             ttl: self.ttl,
             who: self.who,
-        }
+        })
     }
 
     /// Gets all that is asked for, as [`crate::Directory::acquire`], by a connection that is made for
@@ -138,7 +138,7 @@ impl Hosts {
         tell: Tell<'_>,
     ) -> Result<Shared, LockError> {
         request.check()?;
-        self.another().acquire_here(request, patience, tell)
+        self.another()?.acquire_here(request, patience, tell)
     }
 
     fn acquire_here(

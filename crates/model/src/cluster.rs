@@ -49,11 +49,12 @@ pub mod variable {
     /// password goes with another user, and no key with another certificate.
     pub fn superseded(is_nearer: impl Fn(&str) -> bool) -> impl Iterator<Item = &'static str> {
         let another = is_nearer(ENDPOINTS) || is_nearer(FILE);
-        let user = is_nearer(USER) || is_nearer(PASSWORD_FILE);
+        // A file for the same user, where he reads another one, is not another user.
+        let user = is_nearer(USER);
         let certificate = is_nearer(CERT) || is_nearer(KEY);
         ALL.into_iter().filter(move |name| {
             let together = match *name {
-                USER | PASSWORD_FILE => user,
+                PASSWORD_FILE => user,
                 CERT | KEY => certificate,
                 _ => false,
             };
@@ -86,7 +87,7 @@ mod tests {
         assert_eq!(gone(&[]), [""; 0]);
         assert_eq!(gone(&[PREFIX, "PATH"]), [""; 0]);
         assert_eq!(gone(&[USER]), [PASSWORD_FILE]);
-        assert_eq!(gone(&[PASSWORD_FILE]), [USER]);
+        assert_eq!(gone(&[PASSWORD_FILE]), [""; 0]);
         assert_eq!(gone(&[KEY, USER, PASSWORD_FILE]), [CERT]);
         assert_eq!(gone(&[ENDPOINTS]), ALL[1..]);
         assert_eq!(gone(&[FILE]), ALL);

@@ -112,6 +112,7 @@ impl Given {
     ) -> Result<Self, SecretError> {
         use std::os::unix::ffi::OsStrExt;
         let mut given = Self::default();
+        environment.supersede(|name| job.secrets.iter().any(|it| it.variable == name));
         for binding in &job.secrets {
             let secret = read(&plan.secrets, &binding.secret)?;
             if binding.as_file {

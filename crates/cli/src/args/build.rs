@@ -113,6 +113,10 @@ pub(crate) struct ServeArgs {
     /// Where everything is kept, whatever the configuration says
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) directory: Option<PathBuf>,
+
+    /// Kept by `ward up`, which has read the configuration and says by variables which cluster it names
+    #[arg(long, hide = true)]
+    pub(crate) supervised: bool,
 }
 
 #[derive(Debug, Args)]

@@ -165,7 +165,7 @@ fn tell_what_has_no_effect(configuration: &Configuration, prints: &mut Prints) {
             Key::TlsCaCertificate,
             Key::TlsCheckPeerId,
         ],
-        "without an address the lock is for this host, and needs no network",
+        "without an address it is not about FLoM's network: it has no effect",
     );
 }
 

@@ -162,6 +162,12 @@ fn nobodys_password_is_told_to_another_cluster() -> Result {
     let file_a = file("a.conf", &a.endpoint, "user = a\npassword_file = a\n")?;
     let file_b = file("b.conf", &b.endpoint, "user = b\npassword_file = b\n")?;
     let open_b = file("open-b.conf", &b.endpoint, "")?;
+    let gone_b = file(
+        "gone-b.conf",
+        &b.endpoint,
+        "user = b\npassword_file = gone\n",
+    )?;
+    let slash_a = format!("{}/", a.endpoint);
     let variables_of_a = [
         (ENDPOINTS, a.endpoint.as_str()),
         ("WARD_ETCD_USER", "a"),
@@ -189,7 +195,7 @@ fn nobodys_password_is_told_to_another_cluster() -> Result {
         &'a Listener,
         Option<(&'a str, &'a str)>,
     );
-    let rows: [Row<'_>; 13] = [
+    let rows: [Row<'_>; 15] = [
         (
             &[],
             vec!["--cluster-config", &file_a],
@@ -227,6 +233,20 @@ fn nobodys_password_is_told_to_another_cluster() -> Result {
             own_user.to_vec(),
             &b,
             Some(("own", "word-of-own")),
+        ),
+        // What is replaced need not be readable.
+        (
+            &[],
+            [&["--cluster-config", gone_b.as_str()], &own_user[2..]].concat(),
+            &b,
+            Some(("own", "word-of-own")),
+        ),
+        // However they are written.
+        (
+            &variables_of_a,
+            vec!["--etcd", &slash_a],
+            &a,
+            Some(("a", "word-of-a")),
         ),
         (
             &[],
@@ -322,6 +342,43 @@ fn nobodys_password_is_told_to_another_cluster() -> Result {
         "{to_b}"
     );
     assert_eq!(place.said(), "");
+    wait_until("everybody to be gone", || place.world.wards().is_empty())
+        .with_context(|| format!("{:#?}", place.world.wards()))?;
+
+    // Nor where it was the supervisor that was told of another one.
+    let conf = place.world.path("bare.conf");
+    let other = program(
+        "other",
+        &format!(",WARD_ETCD_ENDPOINTS=\"{}\",WARD_ETCD_LEASE=6s", b.endpoint),
+    );
+    let bare = more.split_once("[supervisord]").context("a section")?.1;
+    let bare = bare.split("[program:").next().unwrap_or_default();
+    fs::write(
+        &conf,
+        format!("[supervisord]{bare}{}{other}", program("same", "")),
+    )?;
+    let conf = text(&conf);
+    let up = place
+        .ask(&here, &["up", "-c", &conf])
+        .without(&CLUSTER_VARIABLES);
+    let up = variables_of_a
+        .iter()
+        .fold(up, |up, (name, value)| up.variable(name, value));
+    up.expect(0)?;
+    let status = || place.ask(&here, &["ctl", "-c", &conf, "status"]).answer();
+    wait_until("both to give up", || {
+        status().is_ok_and(|it| it.out.matches("EXITED").count() == 2)
+    })
+    .with_context(|| format!("{:#?}", status()))?;
+    let (to_a, to_b) = (a.heard(), b.heard());
+    place
+        .ask(&here, &["ctl", "-c", &conf, "shutdown"])
+        .expect(0)?;
+    ensure!(to_a.contains("word-of-a"), "{to_a}");
+    ensure!(
+        to_b.contains("POST ") && !to_b.contains("word-of"),
+        "{to_b}"
+    );
     wait_until("everybody to be gone", || place.world.wards().is_empty())
         .with_context(|| format!("{:#?}", place.world.wards()))
 }

@@ -8,6 +8,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use ward_model::cluster::variable;
+
 use super::Job;
 use super::read::JobReader;
 use crate::diagnostics::{Diagnostic, Diagnostics};
@@ -154,11 +156,13 @@ impl JobReader<'_, '_, '_, '_> {
             job.steps = steps;
         }
         // The configuration's own variables win: somebody may rely on them.
-        for (name, value) in self.environment() {
-            if !job.environment.iter().any(|(known, _)| *known == name) {
-                job.environment.push((name, value));
-            }
-        }
+        let known = |name: &str| job.environment.iter().any(|(known, _)| known == name);
+        let is_of_cluster = |name: &str| name == variable::FILE || variable::ALL.contains(&name);
+        // A user and his password that it gives are not for a cluster that the repository names.
+        let names_user = variable::ALL.iter().any(|name| known(name));
+        let mut own = self.environment();
+        own.retain(|(name, _)| !(known(name) || names_user && is_of_cluster(name)));
+        job.environment.extend(own);
         if says(self, "clean") {
             job.clean = self.clean();
         }

@@ -72,7 +72,13 @@ impl Loader<'_> {
         let main_alone = main_alone.as_ref().unwrap_or(&document);
         // Before the environment of programs is known in it: who asks for a lock does not know that.
         let cluster = cluster::read(main_alone, &context, &mut self.found);
-        let told = cluster::tell(cluster.as_ref(), &mut main);
+        let told = match &self.host.told {
+            Some(told) => {
+                main.environment.extend(told.clone());
+                told.clone()
+            }
+            None => cluster::tell(cluster.as_ref(), &mut main),
+        };
         context.environment = Rc::new(with(&self.host.environment, &main.environment));
         Some(Builds {
             server: server(&context, &told, &mut self.found),

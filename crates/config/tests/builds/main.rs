@@ -56,6 +56,7 @@ fn host() -> Host {
             "root:x:0:\n",
         ),
         uid: 0,
+        told: None,
         elsewhere: false,
     }
 }

@@ -86,6 +86,7 @@ pub(crate) fn load(path: &Path, place: &Path, elsewhere: bool) -> Loaded {
         temporary_directory: "/tmp".into(),
         accounts: Accounts::parse(&read("/etc/passwd"), &read("/etc/group")),
         uid: rustix::process::getuid().as_raw(),
+        told: None,
         elsewhere,
     };
     load_configuration(&path.to_string_lossy(), &host, &Disk)

@@ -99,16 +99,19 @@ impl Cluster {
 
     /// The same cluster, by connections of its own. What cancels one cancels the other, until one of
     /// them is told otherwise.
-    #[must_use]
-    pub fn another(&self) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`EtcdError::System`] when the kernel gives no timer.
+    pub fn another(&self) -> Result<Self, EtcdError> {
+        let waiter = self.waiter.another().map_err(no_timer)?;
+        Ok(Self {
             members: self.members.iter().map(Member::another).collect(),
             order: self.order.clone(),
             login: self.login.clone(),
             token: self.token.clone(),
-            waiter: Arc::clone(&self.waiter),
+            waiter: Arc::new(waiter),
             timeout: self.timeout,
-        }
+        })
     }
 
     /// From now on, gives up whatever is being waited for as soon as `cancel` is readable, or at
@@ -312,10 +315,14 @@ fn is_token(text: &str) -> bool {
 }
 
 fn waiter(cancel: Option<OwnedFd>) -> Result<Waiter, EtcdError> {
-    Waiter::new(cancel).map_err(|source| EtcdError::System {
+    Waiter::new(cancel).map_err(no_timer)
+}
+
+fn no_timer(source: std::io::Error) -> EtcdError {
+    EtcdError::System {
         doing: "answer",
         source,
-    })
+    }
 }
 
 #[cfg(test)]

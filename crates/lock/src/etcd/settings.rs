@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ward_model::cluster::variable;
+use ward_model::cluster::{Endpoint, variable};
 
 /// How long a request may take if nothing else was said.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -89,10 +89,15 @@ impl Settings {
             endpoints(&text(variable::ENDPOINTS)?.unwrap_or_default()),
             endpoints(&text("ETCDCTL_ENDPOINTS")?.unwrap_or_default()),
         );
-        let endpoints = [given, &own, &theirs]
-            .into_iter()
-            .find(|named| !named.is_empty())
-            .unwrap_or_default();
+        let is_said = get(variable::ENDPOINTS).is_some_and(|value| !value.is_empty());
+        let endpoints: &[String] = if !given.is_empty() {
+            given
+        } else if is_said {
+            // Also if it lists nobody: that is a mistake, and not somebody else.
+            &own
+        } else {
+            &theirs
+        };
         let is_own = |names: &[&str]| {
             is_about(&own, endpoints) && names.iter().any(|name| get(name).is_some())
         };
@@ -112,8 +117,6 @@ impl Settings {
         } else {
             (None, None)
         };
-        // A password that nobody's name goes with is left over from another use.
-        let password = password.filter(|_| user.is_some());
         let (certificate, key) = if is_own(&[variable::CERT, variable::KEY]) {
             (path(variable::CERT), path(variable::KEY))
         } else if is_theirs {
@@ -174,10 +177,13 @@ pub fn endpoints(text: &str) -> Vec<String> {
 }
 
 /// Whether what is said beside the endpoints `named` is said of the cluster with these `used` ones: it names
-/// none, or all of them.
+/// none, or all of them, however they are written.
 #[must_use]
 pub fn is_about(named: &[String], used: &[String]) -> bool {
-    named.is_empty() || used.iter().all(|one| named.contains(one))
+    let read = |text: &String| Endpoint::parse(text, false);
+    let named: Vec<_> = named.iter().filter_map(|it| read(it).ok()).collect();
+    let is_named = |one: &String| read(one).is_ok_and(|one| named.contains(&one));
+    named.is_empty() || used.iter().all(is_named)
 }
 
 /// What nobody may read over our shoulder: it is in no message, and not shown by `{:?}`.
@@ -437,13 +443,31 @@ mod tests {
             )
         };
         let some = |text: &str| Some(text.to_owned());
-        for ours in [&[][..], &["b"], &["b", "a"]] {
+        for ours in [&[][..], &["b"], &["b", "a"], &["http://b:2379/"]] {
             assert_eq!(shown(ours), (some("/a-ca"), some("/a-cert"), None));
         }
         assert_eq!(shown(&["c"]), (some("/c-ca"), None, some("c-user")));
         for other in [&["d"][..], &["a", "d"]] {
             assert_eq!(shown(other), (None, None, None));
         }
+    }
+
+    #[test]
+    fn a_list_of_nobody_is_not_somebody_else() {
+        for list in [",", " , ", " "] {
+            let settings = from(&[("WARD_ETCD_ENDPOINTS", list), ("ETCDCTL_ENDPOINTS", "c")]);
+            let error = settings.and_then(|it| it.check()).expect_err(list);
+            assert!(matches!(error, SettingsError::NoEndpoint), "{error}");
+        }
+        let password = password_file(0o600, b"x\n");
+        let path = password.path().to_str().expect("text");
+        let settings = from(&[
+            ("WARD_ETCD_ENDPOINTS", "a"),
+            ("WARD_ETCD_PASSWORD_FILE", path),
+            ("ETCDCTL_USER", "root"),
+        ]);
+        let error = settings.and_then(|it| it.check()).expect_err("of nobody");
+        assert!(matches!(error, SettingsError::NoUser), "{error}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -25,11 +26,11 @@ pub(super) enum Stop {
     System(io::Error),
 }
 
-/// A timer, and what says that the caller wants to stop.
+/// A timer, which is one user's at a time, and what says that the caller wants to stop.
 #[derive(Debug)]
 pub(super) struct Waiter {
     timer: OwnedFd,
-    cancel: Option<OwnedFd>,
+    cancel: Option<Arc<OwnedFd>>,
 }
 
 impl Waiter {
@@ -37,7 +38,19 @@ impl Waiter {
     pub(super) fn new(cancel: Option<OwnedFd>) -> io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = timerfd_create(TimerfdClockId::Boottime, flags)?;
-        Ok(Self { timer, cancel })
+        Ok(Self {
+            timer,
+            cancel: cancel.map(Arc::new),
+        })
+    }
+
+    /// The same with a timer of its own.
+    pub(super) fn another(&self) -> io::Result<Self> {
+        let cancel = self.cancel.clone();
+        Ok(Self {
+            cancel,
+            ..Self::new(None)?
+        })
     }
 
     /// To wait until then, time since boot.

@@ -61,7 +61,7 @@ impl Hosts {
     }
 
     fn pairs(&self, below: &str) -> Result<Vec<KeyValue>, LockError> {
-        let mut cluster = self.cluster.another();
+        let mut cluster = self.cluster.another().map_err(LockError::cluster)?;
         let range = cluster.range(&Keys::prefix(below));
         Ok(range.map_err(LockError::cluster)?.pairs)
     }

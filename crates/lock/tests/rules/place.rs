@@ -9,7 +9,7 @@ use ward_lock::{Directory, Grant, Holding, Listed, LockError, Locks, Patience, R
 
 /// A place with locks, that nobody else uses.
 pub(crate) trait Place: Clone + Send + Sync + 'static {
-    type Locks: Locks<Held: Send>;
+    type Locks: Locks<Held: Send> + Sync;
 
     fn locks(&self) -> Self::Locks;
 

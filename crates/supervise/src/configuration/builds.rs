@@ -137,6 +137,7 @@ fn group(
         host.absolute(path),
         "--directory".to_owned(),
         home.to_string_lossy().into_owned(),
+        "--supervised".to_owned(),
     ];
     let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     let template = load("[build]", host, &Written(SECTION)).configuration;

@@ -68,6 +68,7 @@ pub fn host_in(directory: &Path) -> Host {
         temporary_directory: std::env::temp_dir().to_string_lossy().into_owned(),
         accounts: Accounts::parse(&text(read("/etc/passwd")), &text(read("/etc/group"))),
         uid: rustix::process::getuid().as_raw(),
+        told: None,
         elsewhere: false,
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use ward_config::program::Process;
 use ward_config::value::LogLevel;
+use ward_model::cluster::variable::{ALL, superseded};
 use ward_model::life::End;
 use ward_model::program::{Event, Level};
 use ward_sys::account;
@@ -332,6 +333,9 @@ fn environment<'a>(
     let base = settings.environment.iter();
     let mut all: Vec<Variable<'a>> = Vec::with_capacity(base.len() + 4 + config.environment.len());
     all.extend(base.map(|(name, value)| (name.as_os_str(), value.as_os_str())));
+    let base_names_a_cluster = ALL
+        .iter()
+        .any(|name| settings.environment.contains_key(OsStr::new(name)));
     let mut set = |name: &'a str, value: &'a str| {
         let both = (OsStr::new(name), OsStr::new(value));
         match all.binary_search_by_key(&both.0, |(name, _)| name) {
@@ -339,6 +343,10 @@ fn environment<'a>(
             Err(place) => all.insert(place, both),
         }
     };
+    if base_names_a_cluster {
+        let of_another = superseded(|name| config.environment.contains_key(name));
+        of_another.for_each(|name| set(name, ""));
+    }
     set(ENABLED, "1");
     if let Some(url) = config.serverurl.as_ref().or(settings.server_url.as_ref()) {
         set(SERVER_URL, url);

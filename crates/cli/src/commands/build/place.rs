@@ -1,11 +1,14 @@
 //! The configuration of the build server, and the directory where it keeps everything.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use ward_config::build::BuildServer;
 use ward_config::diagnostics::Palette;
+use ward_config::host::Host;
 use ward_config::load::{Builds, load_builds};
+use ward_model::cluster::variable;
 use ward_model::exit_code;
 use ward_supervise::configuration::{self, Disk};
 
@@ -46,12 +49,15 @@ pub(super) fn found(named: Option<&Path>) -> Option<PathBuf> {
 
 /// Reads the jobs and the server of a configuration; says everything that is wrong with them.
 pub(super) fn load(path: &Path) -> Result<Builds, Failure> {
-    Ok(load_all(path)?.0)
+    Ok(load_all(path, None)?.0)
 }
 
 /// The same, with what is passed over.
-fn load_all(path: &Path) -> Result<(Builds, Vec<String>), Failure> {
-    let host = host(false)?;
+fn load_all(path: &Path, told: Option<Told>) -> Result<(Builds, Vec<String>), Failure> {
+    let host = Host {
+        told,
+        ..host(false)?
+    };
     let loaded = load_builds(&path.to_string_lossy(), &host, &Disk);
     if loaded.builds.is_none() {
         say_findings(&loaded.diagnostics, &loaded.sources);
@@ -71,15 +77,30 @@ fn load_all(path: &Path) -> Result<(Builds, Vec<String>), Failure> {
     })
 }
 
+/// The variables by which a supervisor tells which cluster keeps locks.
+type Told = BTreeMap<String, String>;
+
+/// What the supervisor has told us, if one has started us.
+pub(super) fn told(supervised: bool) -> Option<Told> {
+    let names = variable::ALL.into_iter().chain([variable::FILE]);
+    let told = names.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
+    supervised.then(|| told.collect())
+}
+
 /// Reads a configuration that must have a server.
 pub(super) fn read(named: Option<&Path>) -> Result<Read, Failure> {
+    read_as_told(named, None)
+}
+
+/// The same, for a server that a supervisor has told of the cluster.
+pub(super) fn read_as_told(named: Option<&Path>, told: Option<Told>) -> Result<Read, Failure> {
     let path = found(named).ok_or_else(|| {
         Failure::usage(
             "there is no configuration: neither ./ward.conf nor any that `ward ctl` would find",
             "name one with -c FILE",
         )
     })?;
-    let (builds, warnings) = load_all(&path)?;
+    let (builds, warnings) = load_all(&path, told)?;
     let Some(server) = builds.server.clone() else {
         return Err(Failure::usage(
             format!("{} has no section [build]", path.display()),

@@ -57,7 +57,8 @@ pub(super) fn run(arguments: &ServeArgs) -> Result<ExitCode, Failure> {
     ])
     .map_err(|error| Failure::ours("cannot read signals", &error))?;
     signals::ignore(SIGXFSZ);
-    let read = place::read(arguments.whose.configuration.as_deref())?;
+    let told = place::told(arguments.supervised);
+    let read = place::read_as_told(arguments.whose.configuration.as_deref(), told)?;
     let home = match &arguments.directory {
         Some(directory) => std::path::absolute(directory).map_err(|error| {
             Failure::ours(&format!("cannot use {}", directory.display()), &error)
@@ -118,6 +119,7 @@ pub(super) fn run(arguments: &ServeArgs) -> Result<ExitCode, Failure> {
         server,
         build,
         path,
+        supervised: arguments.supervised,
     };
     let poll = signals
         .as_fd()
@@ -233,6 +235,8 @@ struct Life {
     server: Arc<Server>,
     build: BuildServer,
     path: PathBuf,
+    /// By `ward up`.
+    supervised: bool,
 }
 
 impl Life {
@@ -300,7 +304,8 @@ impl Life {
 
     /// Reads the configuration again; where it cannot be used, everything stays as it was.
     fn reload(&self) {
-        let read = match place::read(Some(&self.path)) {
+        let told = place::told(self.supervised);
+        let read = match place::read_as_told(Some(&self.path), told) {
             Ok(read) => read,
             Err(failure) => {
                 say(&format!("everything stays as it was: {}", failure.text()));

@@ -56,7 +56,12 @@ pub(crate) fn chosen(arguments: &ClusterArgs) -> Result<Option<Chosen>, Failure>
         };
     };
     let lease = said.lease(arguments.lease)?;
-    let mut settings = Settings::from_variables(&arguments.etcd, |name| said.get(name))?;
+    // What options replace need not be readable.
+    let is_replaced = arguments.etcd_user.is_some() || arguments.etcd_password_file.is_some();
+    let mut settings = Settings::from_variables(&arguments.etcd, |name| {
+        let is_asked = !(is_replaced && name == variable::PASSWORD_FILE);
+        said.get(name).filter(|_| is_asked)
+    })?;
     if arguments.etcd_cacert.is_some() {
         settings.ca.clone_from(&arguments.etcd_cacert);
     }

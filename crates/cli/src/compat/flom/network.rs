@@ -50,7 +50,7 @@ pub(super) fn cluster(
         ))
         .hint(
             "for several hosts name a member of an etcd cluster with -a, or use `ward lock NAME --etcd \
-             HOST:2379 -- COMMAND`; without -a and -A the lock is for this host",
+             HOST:2379 -- COMMAND`; without -a and -A the lock is for this host, unless a cluster is named otherwise",
         ));
     }
     let files = FILES.map(|(key, option)| (configuration.text(key), option));
