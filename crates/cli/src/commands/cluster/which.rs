@@ -276,8 +276,8 @@ fn read(path: &Path) -> Result<Option<Cluster>, Failure> {
         Failure::with_code(
             format!("{text} may name the cluster that keeps the locks, and cannot be used"),
             Some(
-                "a lock of this host alone would be none that others know: mend it and let everybody \
-                 read it, or say --local",
+                "mend it, and let everybody read it who is to hold the same locks; `ward lock --local` is about \
+                 this host alone",
             ),
             exit_code::USAGE,
         )
