@@ -279,7 +279,8 @@ mod tests {
                 "-c",
                 &conf.to_string_lossy(),
                 "--directory",
-                &home.to_string_lossy()
+                &home.to_string_lossy(),
+                "--supervised"
             ]
         );
         assert_eq!(process.environment["A"], "1");
