@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use ward_testkit::patience::wait_for_within;
+use ward_testkit::programs::{in_path, skipped};
 
 /// Nothing takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -108,8 +110,14 @@ impl Place {
     }
 
     fn kill_daemon(&self) -> Result<()> {
+        self.kill_held_daemon(None)
+    }
+
+    /// A tracer would keep its death to itself.
+    fn kill_held_daemon(&self, tracer: Option<Tracer>) -> Result<()> {
         let old = self.daemon().context("no daemon")?;
         send(old, Signal::KILL)?;
+        drop(tracer);
         self.until("another daemon", || {
             Ok(self.daemon().is_some_and(|pid| pid != old) && self.ctl(&["pid"])?.status.success())
         })
@@ -125,6 +133,25 @@ impl Place {
         send(pid, Signal::KILL)?;
         keeper.wait()?;
         self.until("nobody", || Ok(!runs(daemon)))
+    }
+
+    /// Holds the daemon for ever in its next write to this pipe.
+    fn hold(&self, daemon: i32, sent: Sent, pipe: &Path) -> Result<Tracer> {
+        const FOR_EVER: &str = "3000000000";
+        let at = match sent {
+            Sent::Not => "delay_enter",
+            Sent::Heard | Sent::Answered => "delay_exit",
+        };
+        let strace = Command::new("strace")
+            .args(["--output=/dev/null", "--follow-forks", "--trace=write"])
+            .arg(format!("--trace-path={}", pipe.display()))
+            .arg(format!("--inject=write:{at}={FOR_EVER}"))
+            .arg(format!("--attach={daemon}"))
+            .stderr(Stdio::null())
+            .spawn()?;
+        let strace = Tracer(strace);
+        self.until("a tracer", || Ok(is_traced(daemon)))?;
+        Ok(strace)
     }
 
     fn until(&self, what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
@@ -149,6 +176,33 @@ impl Drop for Place {
             let _ = keeper.wait();
         }
     }
+}
+
+/// Ends with the test, and lets go of whom it holds.
+struct Tracer(Child);
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn is_traced(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let tracer = status
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:"));
+    tracer.is_some_and(|tracer| tracer.trim() != "0")
+}
+
+/// Whether it is in a system call about this file.
+fn is_in_a_call_about(pid: i32, file: &Path) -> bool {
+    let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    let fd = call.split(' ').nth(1).and_then(|it| it.strip_prefix("0x"));
+    let fd = fd.and_then(|it| u32::from_str_radix(it, 16).ok());
+    let about = fd.and_then(|fd| fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok());
+    about.as_deref() == Some(file)
 }
 
 fn send(pid: i32, signal: Signal) -> Result<()> {
@@ -181,10 +235,13 @@ fn name_of(pid: i32) -> String {
     text.trim().to_owned()
 }
 
+fn state_of(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.trim_start().chars().next()
+}
+
 fn runs(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit(')').next().map(str::trim_start);
-    state.is_some_and(|state| !state.is_empty() && !state.starts_with('Z'))
+    state_of(pid).is_some_and(|state| state != 'Z')
 }
 
 fn number_in(path: &Path) -> Option<i32> {
@@ -286,6 +343,130 @@ fn a_busy_listener_is_as_busy_for_the_next_daemon() -> Result<()> {
         "{}",
         place.read("d.log")
     );
+    Ok(())
+}
+
+/// When the daemon is killed that sends an event: it is held in the system call that writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// Nothing is in the pipe.
+    Not,
+    /// The listener has it, and has not answered.
+    Heard,
+    /// It has answered, and waits for the next one.
+    Answered,
+}
+
+/// A listener that takes down what it hears, and answers unless it is told to hush.
+const ATTENTIVE: &str = "printf 'READY\\n'\nwhile read -r header && read -r payload; do\n  \
+    echo \"$payload\" >> HERE/heard\n  while [ -e HERE/hush ]; do sleep 0.02; done\n  \
+    printf 'RESULT 2\\nOKREADY\\n'\n  echo \"$payload\" >> HERE/answered\ndone\n";
+
+fn a_listener_goes_on_after_a_kill(sent: Sent) -> Result<()> {
+    const ROUNDS: usize = 5;
+    if in_path("strace").is_none() {
+        skipped("to be killed at a system call", "there is no strace");
+        return Ok(());
+    }
+    let mut place = Place::new("")?;
+    let here = place.directory.path().display().to_string();
+    fs::write(place.path("listener.sh"), ATTENTIVE.replace("HERE", &here))?;
+    let mut programs =
+        "[eventlistener:l]\ncommand=sh %(here)s/listener.sh\nstartsecs=0\nevents=PROCESS_GROUP_REMOVED\n"
+            .to_owned();
+    for round in 0..ROUNDS {
+        for group in ["now", "then"] {
+            let _ = write!(
+                programs,
+                "[program:{group}{round}]\ncommand=sleep 1000\nautostart=false\n"
+            );
+        }
+    }
+    place.configure(&programs)?;
+    place.start()?;
+    place.until("a listener", || place.is("l", "RUNNING"))?;
+    let listener = place.pid_of("l")?;
+    let input = fs::read_link(format!("/proc/{listener}/fd/0"))?;
+    let waits = || state_of(listener) == Some('S') && is_in_a_call_about(listener, &input);
+    for round in 0..ROUNDS {
+        place.until("a listener that waits", || Ok(waits()))?;
+        let daemon = place.daemon().context("no daemon")?;
+        let (now, then) = (format!("now{round}"), format!("then{round}"));
+        if sent == Sent::Heard {
+            fs::write(place.path("hush"), "")?;
+        }
+        let strace = place.hold(daemon, sent, &input)?;
+        let mut client = place
+            .ward(&["ctl"])
+            .args(["remove", &now])
+            .stdout(Stdio::null())
+            .spawn()?;
+        place.until("an event on its way", || {
+            Ok(match sent {
+                Sent::Not => state_of(daemon) == Some('t') && is_in_a_call_about(daemon, &input),
+                Sent::Heard => place.read("heard").contains(&now),
+                Sent::Answered => place.read("answered").contains(&now) && waits(),
+            })
+        })?;
+        place.kill_held_daemon(Some(strace))?;
+        client.wait()?;
+        if sent == Sent::Heard {
+            fs::remove_file(place.path("hush"))?;
+        }
+        place.says(&["remove", &then])?;
+        place.until("the next event", || {
+            ensure!(!place.read("d.log").contains("UNKNOWN state"));
+            Ok(place.read("answered").contains(&then))
+        })?;
+        ensure!(place.read("heard").contains(&now) == (sent != Sent::Not));
+        ensure!(place.pid_of("l")? == listener, "it was not left alone");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_listener_that_was_about_to_be_told_is_ready_for_the_next_daemon() -> Result<()> {
+    a_listener_goes_on_after_a_kill(Sent::Not)
+}
+
+#[test]
+fn a_listener_that_was_just_told_is_busy_for_the_next_daemon() -> Result<()> {
+    a_listener_goes_on_after_a_kill(Sent::Heard)
+}
+
+#[test]
+fn a_listener_that_has_just_answered_is_heard_by_the_next_daemon() -> Result<()> {
+    a_listener_goes_on_after_a_kill(Sent::Answered)
+}
+
+#[test]
+fn a_listener_of_whose_event_a_part_is_lost_is_named() -> Result<()> {
+    let mut place = Place::new("")?;
+    let here = place.directory.path().display().to_string();
+    let deaf = format!("printf 'READY\\n'\nuntil [ -e {here}/go ]; do sleep 0.02; done\n");
+    fs::write(place.path("listener.sh"), deaf)?;
+    let long =
+        "printf '<!--XSUPERVISOR:BEGIN-->%0200000d<!--XSUPERVISOR:END-->' 0\nexec sleep 1000\n";
+    fs::write(place.path("p.sh"), long)?;
+    place.configure(
+        "[eventlistener:l]\ncommand=sh %(here)s/listener.sh\nstartsecs=0\nevents=PROCESS_COMMUNICATION\n\
+         [program:p]\ncommand=bash %(here)s/p.sh\nstartsecs=0\nautostart=false\n\
+         stdout_capture_maxbytes=1MB\n",
+    )?;
+    place.start()?;
+    place.until("a listener", || place.is("l", "RUNNING"))?;
+    let input = fs::File::open(format!("/proc/{}/fd/0", place.pid_of("l")?))?;
+    place.says(&["start", "p"])?;
+    place.until("a full pipe", || {
+        Ok(rustix::io::ioctl_fionread(&input)? == rustix::pipe::fcntl_getpipe_size(&input)? as u64)
+    })?;
+    place.kill_daemon()?;
+    place.until("a word about it", || {
+        Ok(place
+            .read("d.log")
+            .contains("l: the daemon before this one ended"))
+    })?;
+    fs::write(place.path("go"), "")?;
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use ward_sys::clock::since_boot;
 use super::core::{Core, Due};
 use super::keeping::end_of;
 use super::program::ProgramId;
-use super::saved::{Ear, Saved};
+use super::saved::Saved;
 use super::spawning::seconds;
 use super::starting::tree_number;
 use super::tree::Tree;
@@ -207,7 +207,10 @@ impl Core {
             program.tree = Some(self.grove.find(&name, program.tree_number));
         }
         let runs = program.machine.state() == ProgramState::Running;
-        let listener = saved.listener.map(Ear::listener).unwrap_or_default();
+        let listener = saved
+            .listener
+            .map(|ear| self.found_listener(id, pid, ear, streams[0].as_ref()))
+            .unwrap_or_default();
         self.open_streams(id, pid, streams, saved.listener.map_or(0, |ear| ear.heard));
         self.with_listener(id, |pool, member, actions| {
             pool.adopt(member, listener, actions);

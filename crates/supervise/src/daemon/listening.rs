@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use ward_config::group::{Group as GroupConfig, GroupKind};
 
 use super::core::{Core, Due, Token};
+use super::delivery::Delivery;
 use super::info::unix_now;
 use super::program::ProgramId;
 use super::saved::Ear as SavedEar;
@@ -30,6 +31,7 @@ pub(crate) struct Ear {
     outbox: Outbox,
     input: Option<OwnedFd>,
     watched: bool,
+    delivery: Delivery,
 }
 
 impl Ear {
@@ -40,6 +42,7 @@ impl Ear {
             outbox: Outbox::new(LONGEST_WAIT),
             input: None,
             watched: false,
+            delivery: Delivery::Done,
         }
     }
 }
@@ -100,10 +103,7 @@ impl Core {
         }
         for action in actions {
             match action {
-                Action::Send { member, bytes } => {
-                    self.tell_listener(name, member, &bytes);
-                    self.save_member(name, member);
-                }
+                Action::Send { member, bytes } => self.tell_listener(name, member, &bytes),
                 Action::Print(bytes) => self.log.print(&bytes),
                 Action::Note(note) => self.say(note.level(), &note.text()),
             }
@@ -130,7 +130,8 @@ impl Core {
     /// Where a listener stands in the protocol, for who has to go on after us.
     pub(crate) fn saved_ear(&self, id: ProgramId) -> Option<SavedEar> {
         let listener = self.listener(id)?;
-        Some(SavedEar::of(listener, self.heard(id)))
+        let delivery = self.programs.get(&id)?.ear.as_ref()?.delivery;
+        Some(SavedEar::of(listener, self.heard(id), delivery))
     }
 
     fn listener(&self, id: ProgramId) -> Option<&Listener> {
@@ -155,16 +156,6 @@ impl Core {
     pub(crate) fn deafen(&mut self, id: ProgramId) {
         self.close_input(id);
         self.with_listener(id, Pool::ended);
-    }
-
-    /// Writes down where a listener stands: that it was sent something.
-    fn save_member(&mut self, pool: &str, member: usize) {
-        let id = self
-            .group(pool)
-            .and_then(|group| group.programs.get(member).copied());
-        if let Some(id) = id {
-            self.save(id);
-        }
     }
 
     fn tell_listener(&mut self, pool: &str, member: usize, bytes: &[u8]) {
@@ -197,6 +188,7 @@ impl Core {
             return;
         };
         ear.outbox.clear();
+        ear.delivery = Delivery::Done;
         if let Some(input) = ear.input.take()
             && std::mem::take(&mut ear.watched)
         {
@@ -214,16 +206,19 @@ impl Core {
         let name = program.full_name();
         let slot = program.slot;
         let ear = program.ear.get_or_insert_with(|| Ear::new(usize::MAX));
-        if ear.input.is_none() {
-            ear.input = Some(
+        let input = match &mut ear.input {
+            Some(input) => input,
+            none @ None => none.insert(
                 self.custody
                     .stdin_writer(slot)
                     .map_err(|_| no_file(&name))?,
-            );
-        }
+            ),
+        };
         ear.outbox
             .push(bytes)
             .map_err(|full| Fault::about(FaultCode::Failed, full.to_string()))?;
+        ear.delivery = Delivery::begun(input.as_fd(), ear.outbox.len());
+        self.save(id);
         self.write_input(id).map_err(|_| no_file(&name))
     }
 
@@ -255,10 +250,16 @@ impl Core {
             epoll::delete(&self.epoll, input)?;
             ear.watched = false;
         }
+        ear.delivery = if full {
+            Delivery::InPieces
+        } else {
+            Delivery::Done
+        };
         if !full && ear.member == usize::MAX {
             // Somebody's few words: no descriptor is kept for the next ones.
             ear.input = None;
         }
+        self.save(id);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod adopting;
 mod command;
 mod control;
 mod core;
+mod delivery;
 mod ending;
 mod fcgi;
 mod info;

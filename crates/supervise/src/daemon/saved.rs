@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ward_model::program::Snapshot;
 
+use super::delivery::Delivery;
 use crate::events::{Listener, ListenerState};
 use crate::keeper::{SNAPSHOT_WORDS, Snapshot as Words};
 
@@ -33,16 +34,18 @@ pub(crate) struct Ear {
     pub(crate) announced: Option<usize>,
     /// So many bytes of its spool are in this.
     pub(crate) heard: u64,
+    pub(crate) delivery: Delivery,
 }
 
 impl Ear {
     /// That of `listener`, which has heard so many bytes of its spool.
-    pub(crate) fn of(listener: &Listener, heard: u64) -> Self {
+    pub(crate) fn of(listener: &Listener, heard: u64, delivery: Delivery) -> Self {
         Self {
             state: listener.state(),
             announced: listener.announced(),
             // What it has not understood is heard again.
             heard: heard.saturating_sub(listener.half_said() as u64),
+            delivery,
         }
     }
 
@@ -64,7 +67,8 @@ impl Saved {
         words[5] = self.started_at;
         words[6] = nanoseconds(self.taken);
         if let Some(ear) = self.listener {
-            words[7] = u64::from(ear.state.code().cast_unsigned());
+            words[7] =
+                u64::from(ear.state.code().cast_unsigned()) | (ear.delivery.to_number() << 32);
             words[10] = ear.announced.unwrap_or(0) as u64;
             words[11] = ear.heard;
         }
@@ -81,8 +85,12 @@ impl Saved {
             pair[0] = low(*word);
             pair[1] = low(*word >> 32);
         }
+        let state = i32::try_from(low(words[7]))
+            .ok()
+            .and_then(ListenerState::from_code);
         let ear = |state| Ear {
             state,
+            delivery: Delivery::from_number(words[7] >> 32).unwrap_or_default(),
             announced: usize::try_from(words[10]).ok().filter(|len| *len > 0),
             heard: words[11],
         };
@@ -92,10 +100,7 @@ impl Saved {
             stopped: words[4].cast_signed(),
             started_at: words[5],
             taken: Duration::from_nanos(words[6]),
-            listener: i32::try_from(words[7])
-                .ok()
-                .and_then(ListenerState::from_code)
-                .map(ear),
+            listener: state.map(ear),
             tree: words[8],
             to_be_told: words[9] != 0,
         }
@@ -115,12 +120,15 @@ mod tests {
     fn what_is_written_is_read() {
         for listener in [
             None,
-            Some((ListenerState::Busy, Some(7))),
-            Some((ListenerState::Unknown, None)),
+            Some((ListenerState::Busy, Some(7), Delivery::Done)),
+            Some((ListenerState::Busy, None, Delivery::WholeOrNot)),
+            Some((ListenerState::Busy, None, Delivery::InPieces)),
+            Some((ListenerState::Unknown, None, Delivery::Done)),
         ] {
-            let listener = listener.map(|(state, announced)| Ear {
+            let listener = listener.map(|(state, announced, delivery)| Ear {
                 state,
                 announced,
+                delivery,
                 heard: 1 << 40,
             });
             let saved = Saved {
