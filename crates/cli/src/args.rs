@@ -33,8 +33,7 @@ pub(crate) use daemon::{
     IfRunning, LogsArgs, PsArgs, RestartArgs, SpawnArgs, StatusArgs, StopArgs,
 };
 pub(crate) use lock::{
-    DeedPlace, Hold, LockArgs, LockedRunArgs, LocksArgs, LocksDeed, ReleaseArgs, ReserveArgs,
-    StealArgs,
+    Hold, LockArgs, LockedRunArgs, LocksArgs, LocksDeed, ReleaseArgs, ReserveArgs, StealArgs,
 };
 pub(crate) use run::RunArgs;
 pub(crate) use surroundings::{Containment, SurroundingsArgs};

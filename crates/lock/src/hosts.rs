@@ -7,6 +7,7 @@
 //! have ended its work before the lease can have run out; how is not decided here.
 
 mod listing;
+mod people;
 mod post;
 mod rules;
 mod shared;
@@ -19,6 +20,7 @@ use ward_model::lock::{Shape, Standing, blockers};
 use ward_sys::clock::since_boot;
 
 use crate::acquire::Tell;
+use crate::audit::AuditLog;
 use crate::error::LockError;
 use crate::etcd::{Cluster, Compare, EtcdError, KeyValue, Keys, Lease, Op, Seen, Settings, Txn};
 use crate::image::Who;
@@ -48,6 +50,7 @@ pub struct Hosts {
     ttl: Duration,
     /// Who asks; whoever keeps the lease may be a fork of him.
     who: Who,
+    audit: Option<AuditLog>,
 }
 
 /// A lock of the request.
@@ -59,6 +62,8 @@ struct Seat<'a> {
     key: String,
     /// Where what must not be forgotten is.
     kept: String,
+    /// Where we are asked to stop.
+    stop: String,
     format: Option<Format>,
 }
 
@@ -104,7 +109,17 @@ impl Hosts {
                 .to_owned(),
             ttl,
             who: surroundings::ourselves(),
+            audit: None,
         })
+    }
+
+    /// From now on what people do is written down there; nowhere, if nobody says where.
+    #[must_use]
+    pub fn audited(self, log: AuditLog) -> Self {
+        Self {
+            audit: Some(log.of_cluster(&self.prefix)),
+            ..self
+        }
     }
 
     /// From now on, gives up whatever is being waited for as [`Cluster::cancel_on`] says.
@@ -122,6 +137,7 @@ impl Hosts {
             prefix: self.prefix.clone(),
             ttl: self.ttl,
             who: self.who,
+            audit: self.audit.clone(),
         })
     }
 
@@ -264,6 +280,7 @@ impl Hosts {
                 key: format!("{root}/queue/{:016x}", lease.id),
                 queue: format!("{root}/queue/"),
                 kept: format!("{root}/kept"),
+                stop: format!("{root}/stop/{:016x}", lease.id),
                 format: match &wanted.gives {
                     Gives::Timestamp { format } => Some(Format::new(format)?),
                     Gives::Nothing | Gives::Sequence { .. } => None,

@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod acquire;
+mod audit;
 mod collect;
 mod deadlock;
 mod durable;
@@ -54,6 +55,7 @@ mod wait;
 pub mod words;
 
 pub use acquire::Tell;
+pub use audit::AuditLog;
 pub use error::LockError;
 pub use held::{Guard, Held};
 pub use listing::{Listed, Listing};

@@ -4,6 +4,8 @@
 //! the same rules (`ward_model::lock`), and answer the same. What only one of them can do is its own:
 //! descriptors that work inherits on a host, a lease that must be kept alive in a cluster.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use ward_model::lock::Mode;
 
@@ -13,6 +15,7 @@ use crate::held::Held;
 use crate::listing::{Listed, Listing};
 use crate::name::Badge;
 use crate::place::Directory;
+use crate::record::Record;
 use crate::request::{Patience, Request};
 
 /// A place where locks are.
@@ -42,6 +45,47 @@ pub trait Locks {
     /// # Errors
     /// When it cannot be read, or is not the name of one.
     fn show(&self, name: &str) -> Result<Listed, LockError>;
+
+    /// Holds locks for a person, without a process, until they are freed by hand ([`Locks::free`]) or
+    /// `time` is over. It waits its turn. The reason is the request's.
+    ///
+    /// # Errors
+    /// As [`Locks::acquire`], and when the audit log cannot be written; then they are not held.
+    fn reserve(
+        &self,
+        request: &Request,
+        patience: Patience,
+        time: Option<Duration>,
+        tell: Tell<'_>,
+    ) -> Result<(), LockError>;
+
+    /// Takes locks from whoever holds them, and holds them as [`Locks::reserve`]. Work that held one
+    /// goes on without it. Of slots and things no more are taken than are wanted: from those who came to
+    /// them last. Returns whom they were taken from.
+    ///
+    /// # Errors
+    /// As [`Locks::reserve`].
+    fn steal(&self, request: &Request, time: Option<Duration>) -> Result<Vec<Record>, LockError>;
+
+    /// Frees what people hold of a lock, or of its parts; `anyway`, also what work holds that goes on. Of
+    /// all who hold it, or of one token. Returns who held it.
+    ///
+    /// # Errors
+    /// [`LockError::Free`] if nobody holds it, [`LockError::OtherToken`] if nobody does with this token,
+    /// [`LockError::InUse`] if work does; when the place cannot be asked or the audit log not be written.
+    fn free(
+        &self,
+        name: &str,
+        token: Option<u64>,
+        anyway: bool,
+        note: Option<&str>,
+    ) -> Result<Vec<Record>, LockError>;
+
+    /// Writes down that work was told to stop which holds a lock. To be called before it is.
+    ///
+    /// # Errors
+    /// When that cannot be written: then nobody should be told.
+    fn note_stop(&self, name: &str, note: Option<&str>, from: &[Record]) -> Result<(), LockError>;
 }
 
 /// Locks that are held together.
@@ -115,6 +159,34 @@ impl Locks for Directory {
 
     fn show(&self, name: &str) -> Result<Listed, LockError> {
         self.show(name)
+    }
+
+    fn reserve(
+        &self,
+        request: &Request,
+        patience: Patience,
+        time: Option<Duration>,
+        tell: Tell<'_>,
+    ) -> Result<(), LockError> {
+        self.reserve(request, patience, time, tell)
+    }
+
+    fn steal(&self, request: &Request, time: Option<Duration>) -> Result<Vec<Record>, LockError> {
+        self.steal(request, time)
+    }
+
+    fn free(
+        &self,
+        name: &str,
+        token: Option<u64>,
+        anyway: bool,
+        note: Option<&str>,
+    ) -> Result<Vec<Record>, LockError> {
+        self.free(name, token, anyway, note)
+    }
+
+    fn note_stop(&self, name: &str, note: Option<&str>, from: &[Record]) -> Result<(), LockError> {
+        self.note_stop(name, note, from)
     }
 }
 

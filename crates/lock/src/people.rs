@@ -1,16 +1,12 @@
 //! Locks that people hold, free and take, without a process: each with a note, and a line in the
 //! audit log.
 
-use std::fs::File;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
-use ward_model::lock::{Place, Shape, Standing, Turn, blockers, choose};
+use ward_model::lock::{self, Shape, Standing, Turn, choose};
 
 use crate::acquire::{Pending, Step, Tell};
-use crate::durable;
+use crate::audit::AuditLog;
 use crate::error::LockError;
 use crate::image::Entry;
 use crate::line::Line;
@@ -19,31 +15,12 @@ use crate::record::{Ended, Record};
 use crate::request::{Patience, Request};
 use crate::seat::grant;
 use crate::store::{STUCK, Store};
-use crate::surroundings;
-
-/// The name of the audit log, beside what outlives the host's run.
-const AUDIT: &str = "audit.jsonl";
-
-/// A line of the audit log.
-#[derive(Debug, Serialize)]
-struct AuditLine<'a> {
-    /// Seconds since 1970.
-    at: f64,
-    action: &'a str,
-    lock: &'a str,
-    user: &'a str,
-    uid: u32,
-    host: &'a str,
-    note: Option<&'a str>,
-    /// Whom it was done to.
-    from: &'a [Record],
-}
 
 impl Directory {
     /// Where it is written down what people did.
     #[must_use]
-    pub fn audit_log(&self) -> std::path::PathBuf {
-        self.durable().join(AUDIT)
+    pub fn audit_log(&self) -> AuditLog {
+        AuditLog::in_directory(&self.durable())
     }
 
     fn audit(
@@ -53,33 +30,7 @@ impl Directory {
         note: Option<&str>,
         from: &[Record],
     ) -> Result<(), LockError> {
-        let path = self.audit_log();
-        let line = AuditLine {
-            at: surroundings::now() as f64 / 1e6,
-            action,
-            lock,
-            user: surroundings::user(),
-            uid: surroundings::own_uid(),
-            host: surroundings::host(),
-            note,
-            from,
-        };
-        let write = || {
-            durable::make(&self.durable())?;
-            let mut text = serde_json::to_vec(&line)?;
-            text.push(b'\n');
-            let mut file = File::options()
-                .append(true)
-                .create(true)
-                .mode(0o660)
-                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-                .open(&path)?;
-            // Whatever our umask is; another's file stays as it is.
-            let _ = rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o660));
-            file.write_all(&text)?;
-            file.sync_data()
-        };
-        write().map_err(LockError::io("write", &path))
+        self.audit_log().write(action, lock, note, from)
     }
 
     /// Holds one lock until it is freed by hand ([`Directory::free`]), `time` is over, or the host
@@ -120,11 +71,7 @@ impl Directory {
         request: &Request,
         time: Option<Duration>,
     ) -> Result<Vec<Record>, LockError> {
-        let request = Request {
-            priority: i32::MAX,
-            turn: Turn::FirstFit,
-            ..request.clone()
-        };
+        let request = of_a_thief(request);
         let mut pending = Pending::new(self, &request, &mut Vec::new())?;
         while matches!(pending.advance(STUCK)?, Step::Removed) {
             pending = Pending::new(self, &request, &mut Vec::new())?;
@@ -214,26 +161,8 @@ impl Directory {
             .retain(|it| it.standing == Standing::Holding && known.contains(&store.text(it).path));
         let all: Vec<Record> = holders.iter().map(|it| line.record(it)).collect();
         drop(line);
-        let all: Vec<Record> = all.into_iter().map(Record::named).collect();
-        if all.is_empty() {
-            return Err(LockError::Free(name.to_owned()));
-        }
-        let mut records = all.clone();
-        records.retain(|it| token.is_none() || it.token == token);
-        if let Some(token) = token.filter(|_| records.is_empty()) {
-            return Err(LockError::OtherToken {
-                name: name.to_owned(),
-                token,
-                holders: all,
-            });
-        }
-        let working: Vec<Record> = records.iter().filter(|it| !it.reserved).cloned().collect();
-        if !anyway && !working.is_empty() {
-            return Err(LockError::InUse {
-                name: name.to_owned(),
-                holders: working,
-            });
-        }
+        let all = all.into_iter().map(Record::named).collect();
+        let mut records = to_be_freed(name, all, token, anyway)?;
         // Before it is done, and not while everybody waits for the disk.
         self.audit("release", name, note, &records)?;
         let mut line = Line::enter(&store, STUCK, Shape::Modes)?;
@@ -252,41 +181,61 @@ impl Directory {
 fn victims(line: &mut Line<'_>, ticket: u64) -> Result<Vec<Entry>, LockError> {
     let mut holders = line.in_the_way(ticket, &[])?.holders;
     holders.sort_unstable_by_key(|it| std::cmp::Reverse(it.token));
-    let shape = line.image().shape;
+    let tickets: Vec<u64> = holders.iter().map(|it| it.ticket).collect();
     let places = line.store().places(line.image());
-    let can_have_it = |without: &[Entry]| {
-        let gone = |it: &Place| without.iter().any(|victim| victim.ticket == it.ticket);
-        let left: Vec<Place> = places.iter().filter(|it| !gone(it)).cloned().collect();
-        let waits = |other: &u64| {
-            line.entry(*other)
-                .is_some_and(|it| it.standing == Standing::Waiting)
-        };
-        // Another thief, who is first; he holds it soon.
-        blockers(shape, &left, ticket, &[]).iter().all(waits)
-    };
-    let mut enough = 0;
-    while enough < holders.len() && !can_have_it(&holders[..enough]) {
-        enough += 1;
-    }
-    holders.truncate(enough);
-    // What was taken first may not be needed, now that more was.
-    let mut at = 0;
-    while at < holders.len() {
-        let spared = holders.remove(at);
-        if !can_have_it(&holders) {
-            holders.insert(at, spared);
-            at += 1;
-        }
-    }
+    let victims = lock::victims(line.image().shape, &places, ticket, &tickets);
+    holders.retain(|it| victims.contains(&it.ticket));
     Ok(holders)
+}
+
+/// He is before everybody who waits.
+pub(crate) fn of_a_thief(request: &Request) -> Request {
+    Request {
+        priority: i32::MAX,
+        turn: Turn::FirstFit,
+        ..request.clone()
+    }
+}
+
+/// Which of those who hold a lock are meant by who frees it.
+pub(crate) fn to_be_freed(
+    name: &str,
+    holders: Vec<Record>,
+    token: Option<u64>,
+    anyway: bool,
+) -> Result<Vec<Record>, LockError> {
+    if holders.is_empty() {
+        return Err(LockError::Free(name.to_owned()));
+    }
+    let is_meant = |it: &&Record| token.is_none() || it.token == token;
+    let records: Vec<Record> = holders.iter().filter(is_meant).cloned().collect();
+    if let Some(token) = token.filter(|_| records.is_empty()) {
+        return Err(LockError::OtherToken {
+            name: name.to_owned(),
+            token,
+            holders,
+        });
+    }
+    let working: Vec<Record> = records.iter().filter(|it| !it.reserved).cloned().collect();
+    if !anyway && !working.is_empty() {
+        return Err(LockError::InUse {
+            name: name.to_owned(),
+            holders: working,
+        });
+    }
+    Ok(records)
+}
+
+/// When a time is over that begins now, in microseconds since 1970; 0 for never.
+pub(crate) fn end_of(time: Option<Duration>) -> u64 {
+    let end = time.and_then(|time| SystemTime::now().checked_add(time));
+    end.and_then(|end| end.duration_since(UNIX_EPOCH).ok())
+        .map_or(0, |end| u64::try_from(end.as_micros()).unwrap_or(0))
 }
 
 /// Makes what `ticket` holds a person's.
 fn reserve(line: &mut Line<'_>, ticket: u64, time: Option<Duration>) {
-    let end = time.and_then(|time| SystemTime::now().checked_add(time));
-    let until = end
-        .and_then(|end| end.duration_since(UNIX_EPOCH).ok())
-        .map_or(0, |end| u64::try_from(end.as_micros()).unwrap_or(0));
+    let until = end_of(time);
     if let Some(entry) = line.entry_mut(ticket) {
         entry.reserved = true;
         entry.until = until;

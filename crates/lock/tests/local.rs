@@ -445,7 +445,7 @@ fn people_hold_free_and_take() {
             .acquire(&one("it"), Patience::Never, None)
             .expect("over"),
     );
-    let audit = fs::read_to_string(place.locks.audit_log()).expect("written");
+    let audit = fs::read_to_string(place.locks.audit_log().path()).expect("written");
     let actions: Vec<String> = audit
         .lines()
         .map(|line| {

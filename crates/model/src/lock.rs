@@ -4,4 +4,6 @@ mod mode;
 mod queue;
 
 pub use mode::{BadMode, Mode};
-pub use queue::{Ask, Place, Rank, Shape, Standing, Turn, blockers, blockers_by_mode, choose};
+pub use queue::{
+    Ask, Place, Rank, Shape, Standing, Turn, blockers, blockers_by_mode, choose, victims,
+};

@@ -366,6 +366,27 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_what() {
+        let mut cat = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("cat");
+        let pid = i32::try_from(cat.id()).expect("a pid");
+        while !waits_to_read(pid, 0) {
+            assert!(
+                cat.try_wait().expect("a child").is_none(),
+                "it was to wait for what is written"
+            );
+            std::thread::yield_now();
+        }
+        assert!(!waits_to_read(pid, 1), "it is about another descriptor");
+        drop(cat.stdin.take());
+        cat.wait().expect("it ends");
+        assert!(!waits_to_read(pid, 0), "nobody waits who is not there");
+    }
+
+    #[test]
     fn who_holds_a_pipe() {
         let me = i32::try_from(std::process::id()).expect("a pid");
         let (reader, writer) = rustix::pipe::pipe().expect("a pipe");

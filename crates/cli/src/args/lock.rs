@@ -325,7 +325,7 @@ pub(crate) struct LocksArgs {
 /// What people do to locks without a command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LocksDeed {
-    /// Hold a lock without a command, until it is released or the host starts anew
+    /// Hold a lock without a command, until it is released (one of this host: or the host starts anew)
     Reserve(ReserveArgs),
     /// Free what people hold
     Release(ReleaseArgs),
@@ -339,10 +339,9 @@ pub(crate) struct DeedPlace {
     #[command(flatten)]
     pub(crate) place: WaitArgs,
 
-    /// On this host only, though the environment or a file names a cluster
     #[cfg(feature = "etcd")]
-    #[arg(long, help_heading = "The lock")]
-    pub(crate) local: bool,
+    #[command(flatten)]
+    pub(crate) cluster: super::ClusterArgs,
 }
 
 #[derive(Debug, Args)]

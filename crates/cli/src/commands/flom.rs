@@ -145,7 +145,7 @@ fn acquire(order: &Order, arguments: &LockArgs) -> Result<Got, ExitCode> {
         &request,
         order.patience,
         #[cfg(feature = "etcd")]
-        cluster,
+        cluster.map(|it| (it, false)),
         &mut tell,
     );
     got.map_err(|refused| match refused {

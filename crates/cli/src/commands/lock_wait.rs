@@ -28,7 +28,7 @@ pub(super) const HELD: &str = "WARD_LOCKS_HELD";
 
 /// The same, of locks that a cluster keeps.
 #[cfg(feature = "etcd")]
-const CLUSTER_HELD: &str = "WARD_CLUSTER_LOCKS_HELD";
+pub(super) const CLUSTER_HELD: &str = "WARD_CLUSTER_LOCKS_HELD";
 
 /// How locks are waited for.
 pub(super) struct Wait {
@@ -74,7 +74,7 @@ impl Wait {
             request,
             self.patience,
             #[cfg(feature = "etcd")]
-            self.cluster.take(),
+            self.cluster.take().map(|cluster| (cluster, cancel)),
             &mut tell,
         );
         progress.clear();
@@ -97,16 +97,16 @@ impl Wait {
     }
 
     /// This host's locks first, so that each host has one request in the cluster at a time, and is
-    /// asked by its own before it asks others.
+    /// asked by its own before it asks others. With the cluster goes whether who holds it there is to stop.
     #[cfg(feature = "etcd")]
     pub(super) fn get(
         directory: &Directory,
         request: &Request,
         patience: Patience,
-        cluster: Option<Chosen>,
+        cluster: Option<(Chosen, bool)>,
         tell: &mut dyn FnMut(&Waiting),
     ) -> Result<Got, Refused> {
-        let Some(cluster) = cluster else {
+        let Some((cluster, cancel_running)) = cluster else {
             let held = directory.acquire(request, patience, Some(tell))?;
             return Ok(Got { held, kept: None });
         };
@@ -124,7 +124,15 @@ impl Wait {
             held_above: held_above(CLUSTER_HELD),
             ..request.clone()
         };
-        let kept = keep(cluster, &there, patience, directory, &held, tell);
+        let kept = keep(
+            cluster,
+            &there,
+            patience,
+            directory,
+            &held,
+            cancel_running,
+            tell,
+        );
         match kept {
             Ok(kept) => Ok(Got {
                 held,

@@ -1,33 +1,26 @@
-//! `ward locks`: who holds and who waits, and what people do about it.
+//! `ward locks`: who holds and who waits.
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use ward_engine::holders;
-use ward_lock::{Directory, Ended, Listed, Listing, LockError, Locks, Past, Record, Request};
+use ward_lock::{Directory, Ended, Listed, Listing, LockError, Locks, Past, Record};
 use ward_model::exit_code;
 use ward_model::lock::{Shape, Standing};
 
-use super::lock::{bear_a_limit_of_files, complete, patience};
-use super::lock_wait::Progress;
-use super::{lock_words, say};
-use crate::args::{DeedPlace, LocksArgs, LocksDeed, ReleaseArgs, ReserveArgs, StealArgs};
+use super::lock::bear_a_limit_of_files;
+use super::{locks_deeds, say};
+use crate::args::LocksArgs;
 use crate::failure::Failure;
 
 /// How often it is looked for changes where they are watched.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// How often it is looked whether work has ended that was told to.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-
 pub(crate) fn run(arguments: &LocksArgs) -> Result<ExitCode, Failure> {
     bear_a_limit_of_files();
     match &arguments.deed {
-        Some(LocksDeed::Reserve(arguments)) => reserve(arguments),
-        Some(LocksDeed::Release(arguments)) => release(arguments),
-        Some(LocksDeed::Steal(arguments)) => steal(arguments),
+        Some(deed) => locks_deeds::run(deed),
         None if arguments.history => history(arguments),
         None if arguments.watch => watch(arguments),
         None => list(arguments),
@@ -264,147 +257,4 @@ fn entry(past: &Past) -> serde_json::Value {
 fn moment(seconds: f64) -> String {
     let since = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
-}
-
-/// What a person asks for by `ward locks DEED`.
-fn request(deed: &str, name: &str, why: Option<&String>) -> Result<Request, Failure> {
-    let mut request = Request {
-        why: why.cloned(),
-        ..Request::new(lock_words::parse(name)?)
-    };
-    complete(&mut request, Some(format!("ward locks {deed} {name}")), &[]);
-    Ok(request)
-}
-
-/// Where people do something to locks: what other hosts do not see, they do only knowingly.
-fn by_hand(place: &DeedPlace, verb: &str) -> Result<Directory, Failure> {
-    #[cfg(feature = "etcd")]
-    if !place.local
-        && let Some(cluster) = super::cluster::of_surroundings()?
-    {
-        return Err(cluster.not_by_hand(verb));
-    }
-    #[cfg(not(feature = "etcd"))]
-    let _ = verb;
-    Ok(Directory::open(place.place.lock_dir.as_deref())?)
-}
-
-fn reserve(arguments: &ReserveArgs) -> Result<ExitCode, Failure> {
-    let directory = by_hand(&arguments.place, "reserve")?;
-    let request = request("reserve", &arguments.name, arguments.why.as_ref())?;
-    let mut progress = Progress::new(false);
-    let reserved = directory.reserve(
-        &request,
-        patience(arguments.no_wait, arguments.wait),
-        arguments.time,
-        Some(&mut |waiting| progress.show(waiting)),
-    );
-    progress.clear();
-    reserved?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn steal(arguments: &StealArgs) -> Result<ExitCode, Failure> {
-    let directory = by_hand(&arguments.place, "steal")?;
-    let request = request("steal", &arguments.name, arguments.why.as_ref())?;
-    for victim in directory.steal(&request, arguments.time)? {
-        say(&format!("taken from {}", victim.summary()));
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn release(arguments: &ReleaseArgs) -> Result<ExitCode, Failure> {
-    let directory = by_hand(&arguments.place, "release")?;
-    // Other programs' names may have commas in them.
-    let is_one = !arguments.name.contains(',') || directory.show(&arguments.name).is_ok();
-    if is_one {
-        return release_one(&directory, arguments, &arguments.name);
-    }
-    // A token is of one lock.
-    if arguments.token.is_some() {
-        return Err(Failure::usage(
-            format!(
-                "`{}` are several locks, which have a token each",
-                arguments.name
-            ),
-            "release them one by one",
-        ));
-    }
-    let names: Vec<&str> = arguments.name.split(',').collect();
-    for name in &names {
-        ward_lock::check_name(name)?;
-    }
-    // What is wrong with one is no reason to keep the others.
-    let mut failed = None;
-    for name in names {
-        match release_one(&directory, arguments, name) {
-            Ok(_) => {}
-            Err(failure) => failed = failed.or(Some(failure)),
-        }
-    }
-    failed.map_or(Ok(ExitCode::SUCCESS), Err)
-}
-
-fn release_one(
-    directory: &Directory,
-    arguments: &ReleaseArgs,
-    name: &str,
-) -> Result<ExitCode, Failure> {
-    if arguments.stop {
-        stop_work(directory, arguments, name)?;
-    }
-    let freed = directory.free(
-        name,
-        arguments.token,
-        arguments.anyway,
-        arguments.why.as_deref(),
-    );
-    match freed {
-        // The work that was stopped held it alone.
-        Err(LockError::Free(_)) if arguments.stop => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(error.into()),
-        Ok(freed) => {
-            for record in freed {
-                say(&format!("freed from {}", record.summary()));
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-    }
-}
-
-/// Tells the work to stop that holds it, and waits until it has.
-fn stop_work(directory: &Directory, arguments: &ReleaseArgs, name: &str) -> Result<(), Failure> {
-    // Of a part, the list shows the whole.
-    let parts = format!("{name}/");
-    let is_it = |it: &Record| it.name == name || it.name.starts_with(&parts);
-    let holders = || -> Result<Vec<Record>, LockError> {
-        let mut holders = directory.show(name)?.holders;
-        holders.retain(|it| {
-            let meant = arguments.token.is_none_or(|token| Some(token) == it.token);
-            !it.reserved && is_it(it) && meant
-        });
-        Ok(holders)
-    };
-    let told = holders()?;
-    if !told.is_empty() {
-        directory.note_stop(name, arguments.why.as_deref(), &told)?;
-    }
-    for holder in &told {
-        say(&format!("stopping {}", holder.summary()));
-        if !holders::tell_to_stop(holder, None) {
-            return Err(Failure::with_code(
-                format!("{} cannot be told to stop", holder.summary()),
-                Some("it may be another user's, or on another host or in another container"),
-                exit_code::WARD_FAILED,
-            ));
-        }
-    }
-    // It has its own grace, and is killed after that.
-    while holders()?
-        .iter()
-        .any(|it| told.iter().any(|old| old.ticket == it.ticket))
-    {
-        std::thread::sleep(LOOK_AGAIN);
-    }
-    Ok(())
 }

@@ -14,6 +14,7 @@ mod lock;
 mod lock_wait;
 mod lock_words;
 mod locks;
+mod locks_deeds;
 mod logs;
 mod man;
 mod ps;

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod deaths;
+mod deeds;
 mod files;
 mod gifts;
 mod hosts;

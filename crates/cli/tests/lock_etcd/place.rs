@@ -255,6 +255,13 @@ impl Place {
         Ok(asked)
     }
 
+    /// `ward locks WORDS… --etcd …` on a host.
+    pub(crate) fn deed(&self, host: &Host, words: &[&str]) -> Ask<'_> {
+        self.ask(host, &["locks"])
+            .words(words)
+            .words(self.cluster())
+    }
+
     /// Who is in the cluster's queues, as nobody but the cluster itself says it; `None` where that cannot
     /// be asked.
     pub(crate) fn keys(&self, members: &Members) -> Result<Option<Vec<String>>> {
@@ -262,7 +269,8 @@ impl Place {
         let Some(keys) = members.etcdctl(words)? else {
             return Ok(None);
         };
-        let in_queue = keys.lines().filter(|key| key.contains("/queue/"));
+        let is_somebodys = |key: &&str| key.contains("/queue/") || key.contains("/stop/");
+        let in_queue = keys.lines().filter(is_somebodys);
         Ok(Some(in_queue.map(str::to_owned).collect()))
     }
 

@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 
 use ward_model::lock::{Rank, Shape, Standing};
 
+use super::Hosts;
 use super::post::{post, record};
-use super::{Hosts, Shared};
-use crate::acquire::Tell;
 use crate::error::LockError;
 use crate::etcd::{KeyValue, Keys};
 use crate::listing::{Listed, Listing};
-use crate::locks::Locks;
 use crate::name::{self, Name};
 use crate::record::Statistics;
-use crate::request::{Patience, Request};
 
 impl Hosts {
     /// Every lock that somebody holds or waits for, by name; of those that cannot be read, why.
@@ -42,13 +39,8 @@ impl Hosts {
     /// # Errors
     /// [`LockError`] when it cannot be read, or is not the name of one.
     pub fn show(&self, name: &str) -> Result<Listed, LockError> {
-        let typed = Name::parse(name);
-        // It may have been named by another program's rules.
-        let wanted = match &typed {
-            Ok(plain) => plain.clone(),
-            Err(_) => Name::exact(name, "")?,
-        };
-        let queue = format!("{}/{}/queue/", self.prefix, wanted.file());
+        let (typed, wanted) = named(name)?;
+        let queue = self.queue_of(&wanted);
         let mut listed = nobody(name);
         for pair in &self.pairs(&queue)? {
             add(&mut listed, pair)?;
@@ -60,6 +52,11 @@ impl Hosts {
         Ok(listed)
     }
 
+    /// Below which key the queue of a lock is.
+    pub(super) fn queue_of(&self, name: &Name) -> String {
+        format!("{}/{}/queue/", self.prefix, name.file())
+    }
+
     fn pairs(&self, below: &str) -> Result<Vec<KeyValue>, LockError> {
         let mut cluster = self.cluster.another().map_err(LockError::cluster)?;
         let range = cluster.range(&Keys::prefix(below));
@@ -67,24 +64,12 @@ impl Hosts {
     }
 }
 
-impl Locks for Hosts {
-    type Held = Shared;
-
-    fn acquire(
-        &self,
-        request: &Request,
-        patience: Patience,
-        tell: Tell<'_>,
-    ) -> Result<Shared, LockError> {
-        self.acquire(request, patience, tell)
-    }
-
-    fn list(&self) -> Result<Listing, LockError> {
-        self.list()
-    }
-
-    fn show(&self, name: &str) -> Result<Listed, LockError> {
-        self.show(name)
+/// The lock that is meant by what somebody has typed, and whether it is a name as people may type one: it
+/// may have been named by another program's rules.
+pub(super) fn named(text: &str) -> Result<(Result<(), LockError>, Name), LockError> {
+    match Name::parse(text) {
+        Ok(plain) => Ok((Ok(()), plain)),
+        Err(error) => Ok((Err(error), Name::exact(text, "")?)),
     }
 }
 

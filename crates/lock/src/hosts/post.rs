@@ -54,6 +54,25 @@ impl Line {
             .find(|(pair, _)| pair.key == key.as_bytes())
     }
 
+    /// The keys of these.
+    pub(super) fn keys_of(&self, records: &[Record]) -> impl Iterator<Item = &[u8]> {
+        let is_one = |pair: &KeyValue| records.iter().any(|it| it.ticket == pair.create_revision);
+        let pairs = self.posts.iter().map(|(pair, _)| pair);
+        pairs
+            .filter(move |pair| is_one(pair))
+            .map(|pair| &*pair.key)
+    }
+
+    /// The queue if these were not in it.
+    pub(super) fn without(&self, records: &[Record]) -> Self {
+        let is_one = |pair: &KeyValue| records.iter().any(|it| it.ticket == pair.create_revision);
+        let posts = self.posts.iter().filter(|(pair, _)| !is_one(pair));
+        Self {
+            posts: posts.cloned().collect(),
+            kept: self.kept.clone(),
+        }
+    }
+
     pub(super) fn records(&self, tickets: &[u64]) -> Vec<Record> {
         let wanted = |pair: &KeyValue| tickets.contains(&pair.create_revision);
         let posts = self.posts.iter().filter(|(pair, _)| wanted(pair));

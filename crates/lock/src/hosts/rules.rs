@@ -101,6 +101,7 @@ pub(super) fn one(seat: &Seat<'_>, record: &Record, token: u64, ticket: u64) -> 
             badge: Badge::new(&seat.wanted.name, ticket),
         },
         kept: on_trial.then(|| seat.kept.clone()),
+        stop: seat.stop.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::post::json;
 use super::{Hosts, is_final};
 use crate::error::LockError;
-use crate::etcd::{Cluster, Compare, EtcdError, Lease, Op, Txn};
+use crate::etcd::{Cluster, Compare, EtcdError, Keys, Lease, Op, Txn};
 use crate::kept::Kept;
 use crate::locks::{Grant, Holding};
 
@@ -15,6 +15,8 @@ pub(super) struct One {
     pub(super) grant: Grant,
     /// Where its number is kept that is used up only if the work succeeds.
     pub(super) kept: Option<String>,
+    /// Where it is asked to stop ([`Hosts::ask_to_stop`]).
+    pub(super) stop: String,
 }
 
 /// Locks of a cluster that are held, as long as their lease is kept alive.
@@ -56,6 +58,20 @@ impl Shared {
     pub fn keep_alive(&mut self) -> Result<Duration, EtcdError> {
         self.hosts.cluster.keep_alive(&mut self.lease)?;
         Ok(self.lease.deadline)
+    }
+
+    /// Whether somebody has asked for its work to stop ([`Hosts::ask_to_stop`]).
+    ///
+    /// # Errors
+    /// See [`EtcdError`].
+    pub fn is_asked_to_stop(&mut self) -> Result<bool, EtcdError> {
+        let mut look = Txn::new();
+        for one in &self.held {
+            look = look.then(Op::range(Keys::one(&one.stop)));
+        }
+        let seen = self.hosts.cluster.txn(&look)?;
+        let is_there = |at| seen.range(at).is_some_and(|it| !it.pairs.is_empty());
+        Ok((0..self.held.len()).any(is_there))
     }
 
     /// Whether the cluster may only not be reached just now.

@@ -5,13 +5,28 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
-use ward_lock::{Directory, Grant, Holding, Listed, LockError, Locks, Patience, Request};
+use ward_lock::{AuditLog, Directory, Grant, Holding, Listed, LockError, Locks, Patience, Request};
 
 /// A place with locks, that nobody else uses.
 pub(crate) trait Place: Clone + Send + Sync + 'static {
     type Locks: Locks<Held: Send> + Sync;
 
     fn locks(&self) -> Self::Locks;
+
+    /// What people did so far: action, lock, note, and how many it was done to.
+    fn deeds(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.audit_log().path()).unwrap_or_default();
+        let deed = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+            let word = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+            let from = line["from"].as_array().map_or(0, Vec::len);
+            let (action, lock, note) = (word("action"), word("lock"), word("note"));
+            format!("{action} {lock} ({note}) {from}")
+        };
+        log.lines().map(deed).collect()
+    }
+
+    fn audit_log(&self) -> AuditLog;
 
     /// All that is asked for, if it can be had at once.
     fn all(&self, request: &Request) -> Result<<Self::Locks as Locks>::Held, LockError> {
@@ -97,6 +112,10 @@ impl Place for OneHost {
     fn locks(&self) -> Directory {
         Directory::open(Some(&self.path)).expect("a directory")
     }
+
+    fn audit_log(&self) -> AuditLog {
+        self.locks().audit_log()
+    }
 }
 
 #[cfg(feature = "etcd")]
@@ -118,6 +137,8 @@ mod cluster {
     pub(crate) struct Several {
         endpoints: Vec<String>,
         prefix: String,
+        /// Where it is written down what people do.
+        here: super::OneHost,
     }
 
     impl Several {
@@ -125,6 +146,7 @@ mod cluster {
             Self {
                 endpoints: members.endpoints(),
                 prefix: format!("/{name}"),
+                here: super::OneHost::new(&format!("audit-{name}")),
             }
         }
     }
@@ -137,7 +159,12 @@ mod cluster {
                 endpoints: self.endpoints.clone(),
                 ..Settings::default()
             };
-            Hosts::new(settings, Some(&self.prefix), LEASE).expect("hosts")
+            let hosts = Hosts::new(settings, Some(&self.prefix), LEASE).expect("hosts");
+            hosts.audited(self.audit_log())
+        }
+
+        fn audit_log(&self) -> ward_lock::AuditLog {
+            self.here.audit_log()
         }
     }
 }

@@ -11,15 +11,15 @@ use ward_model::lock::{Mode, Shape, Turn};
 
 use crate::place::{Place, free};
 
-fn one(name: &str) -> Request {
+pub(crate) fn one(name: &str) -> Request {
     Request::exclusive(name).expect("a name")
 }
 
-fn many(wanted: Vec<Wanted>) -> Request {
+pub(crate) fn many(wanted: Vec<Wanted>) -> Request {
     Request::new(wanted)
 }
 
-fn lock(name: &str) -> Wanted {
+pub(crate) fn lock(name: &str) -> Wanted {
     Wanted::new(name).expect("a name")
 }
 

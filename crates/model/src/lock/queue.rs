@@ -247,6 +247,39 @@ pub fn blockers_by_mode<P: Borrow<Place>>(
     tickets.collect()
 }
 
+/// From which of `holders` it must be taken so that `ticket` can have it, and from nobody else. They are
+/// those who hold and are in its way ([`blockers`]); who is to lose it first is named first. Who waits
+/// and is in its way is another thief, who holds it soon.
+#[must_use]
+pub fn victims(shape: Shape, queue: &[Place], ticket: u64, holders: &[u64]) -> Vec<u64> {
+    let waits = |other: &u64| {
+        let mut places = queue.iter();
+        places.any(|place| place.ticket == *other && place.standing == Standing::Waiting)
+    };
+    let can_have_it = |without: &[u64]| {
+        let left = queue
+            .iter()
+            .filter(|place| !without.contains(&place.ticket));
+        let left: Vec<Place> = left.cloned().collect();
+        blockers(shape, &left, ticket, &[]).iter().all(waits)
+    };
+    let mut enough = 0;
+    while enough < holders.len() && !can_have_it(&holders[..enough]) {
+        enough += 1;
+    }
+    let mut victims = holders[..enough].to_vec();
+    // What was taken first may not be needed, now that more was.
+    let mut at = 0;
+    while at < victims.len() {
+        let spared = victims.remove(at);
+        if !can_have_it(&victims) {
+            victims.insert(at, spared);
+            at += 1;
+        }
+    }
+    victims
+}
+
 /// The things of `mine` that nobody has.
 fn free<'a>(queue: &'a [Place], mine: &'a Place) -> impl Iterator<Item = &'a String> {
     mine.ask.among.iter().filter(move |thing| {
@@ -445,6 +478,48 @@ mod tests {
     }
 
     proptest! {
+        /// Who takes it gets it, from nobody who could have kept it.
+        #[test]
+        fn just_enough_is_taken(
+            asks in prop::collection::vec(any_ask(), 1..12),
+            thief in any_ask(),
+            kind in 0..3u8,
+        ) {
+            let shape = [Shape::Modes, Shape::Slots(3), Shape::Pool][usize::from(kind)];
+            let mut queue: Vec<Place> = Vec::new();
+            for (number, ask) in asks.into_iter().enumerate() {
+                let ticket = number as u64;
+                queue.push(place(ticket, Waiting, ask));
+                if blockers(shape, &queue, ticket, &[]).is_empty() {
+                    let has = if shape == Shape::Pool {
+                        choose(&queue, ticket, 0)
+                    } else {
+                        Vec::new()
+                    };
+                    if let Some(mine) = queue.last_mut() {
+                        (mine.has, mine.standing) = (has, Holding);
+                    }
+                }
+            }
+            let first = Ask { priority: i32::MAX, turn: Turn::FirstFit, ..thief };
+            queue.push(place(99, Waiting, first));
+            let holds = |it: &u64| queue.iter().any(|place| place.ticket == *it && place.holds());
+            let mut holders = blockers(shape, &queue, 99, &[]);
+            holders.retain(holds);
+            holders.reverse();
+            let robbed = victims(shape, &queue, 99, &holders);
+            prop_assert!(robbed.iter().all(|it| holders.contains(it)));
+            let in_the_way = |spared: Option<u64>| {
+                let gone = |it: &Place| robbed.contains(&it.ticket) && Some(it.ticket) != spared;
+                let left: Vec<Place> = queue.iter().filter(|it| !gone(it)).cloned().collect();
+                blockers(shape, &left, 99, &[])
+            };
+            prop_assert_eq!(in_the_way(None), Vec::<u64>::new());
+            for spared in &robbed {
+                prop_assert!(!in_the_way(Some(*spared)).is_empty());
+            }
+        }
+
         /// Whatever comes and goes: holders always go together, nobody waits for ever, and who
         /// came first is served first.
         #[test]

@@ -1,5 +1,6 @@
 //! The process that keeps a cluster's locks for a run.
 
+use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,7 @@ pub(crate) fn keep(
     patience: Patience,
     here: &Directory,
     held: &[Held],
+    cancel_running: bool,
     tell: &mut dyn FnMut(&Waiting),
 ) -> Result<Kept, Refused> {
     let Chosen {
@@ -89,6 +91,8 @@ pub(crate) fn keep(
             here,
             tickets,
             time,
+            cancel_running,
+            is_told: Cell::new(false),
         };
         keeper.keep(hosts, request, patience, work);
     });
@@ -142,6 +146,10 @@ struct Keeper<'a> {
     here: &'a Directory,
     tickets: Vec<(String, u64)>,
     time: Duration,
+    /// Whoever holds what we wait for is to stop.
+    cancel_running: bool,
+    /// The work was told to stop, as somebody has asked in the cluster.
+    is_told: Cell<bool>,
 }
 
 impl Keeper<'_> {
@@ -150,7 +158,17 @@ impl Keeper<'_> {
         if let Ok(watch) = work.watch() {
             let _ = hosts.cancel_on(Some(watch));
         }
+        let mut asked: Vec<u64> = Vec::new();
         let mut tell = |waiting: &Waiting| {
+            if self.cancel_running {
+                for holder in &waiting.holders {
+                    // Those of this host are told by who waits for us.
+                    let is_new = !holder.is_on_this_host() && !asked.contains(&holder.ticket);
+                    if is_new && hosts.ask_to_stop(holder).is_ok() {
+                        asked.push(holder.ticket);
+                    }
+                }
+            }
             let mut waiting = waiting.clone();
             waiting.holders.truncate(MOST_HOLDERS);
             work.say(&Said::Waiting(waiting));
@@ -218,6 +236,7 @@ impl Keeper<'_> {
         match shared.keep_alive() {
             Ok(deadline) => {
                 self.lease.extend(deadline);
+                self.heed(shared);
                 self.time / BEATS
             }
             Err(error) if Shared::is_lost(&error) => {
@@ -226,6 +245,19 @@ impl Keeper<'_> {
             }
             // The members were asked for a whole timeout already.
             Err(_) => LOOK,
+        }
+    }
+
+    /// Tells the work to stop if somebody has asked for that on another host. What cannot be seen now is
+    /// seen the next time.
+    fn heed(&self, shared: &mut Shared) {
+        if self.is_told.get() || !matches!(shared.is_asked_to_stop(), Ok(true)) {
+            return;
+        }
+        for holder in self.holders() {
+            if holders::tell_to_stop(&holder, None) {
+                self.is_told.set(true);
+            }
         }
     }
 

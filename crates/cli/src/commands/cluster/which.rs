@@ -105,17 +105,6 @@ impl Chosen {
             "leave --exec out, or add --local",
         )
     }
-
-    /// That people cannot do this there.
-    pub(crate) fn not_by_hand(&self, verb: &str) -> Failure {
-        Failure::usage(
-            format!(
-                "`ward locks {verb}` is about locks of one host, and {} names a cluster",
-                self.by
-            ),
-            "add --local for the lock of this host alone, which other hosts do not see",
-        )
-    }
 }
 
 /// Whether options are about a cluster.
