@@ -140,7 +140,7 @@ impl Place {
         const FOR_EVER: &str = "3000000000";
         let at = match sent {
             Sent::Not => "delay_enter",
-            Sent::Heard | Sent::Answered => "delay_exit",
+            Sent::Unread | Sent::Heard | Sent::Answered => "delay_exit",
         };
         let strace = Command::new("strace")
             .args(["--output=/dev/null", "--follow-forks", "--trace=write"])
@@ -351,6 +351,8 @@ fn a_busy_listener_is_as_busy_for_the_next_daemon() -> Result<()> {
 enum Sent {
     /// Nothing is in the pipe.
     Not,
+    /// It is in the pipe; the listener is stopped, and has not seen it.
+    Unread,
     /// The listener has it, and has not answered.
     Heard,
     /// It has answered, and waits for the next one.
@@ -387,13 +389,16 @@ fn a_listener_goes_on_after_a_kill(sent: Sent) -> Result<()> {
     place.until("a listener", || place.is("l", "RUNNING"))?;
     let listener = place.pid_of("l")?;
     let input = fs::read_link(format!("/proc/{listener}/fd/0"))?;
+    let pipe = fs::File::open(format!("/proc/{listener}/fd/0"))?;
     let waits = || state_of(listener) == Some('S') && is_in_a_call_about(listener, &input);
     for round in 0..ROUNDS {
         place.until("a listener that waits", || Ok(waits()))?;
         let daemon = place.daemon().context("no daemon")?;
         let (now, then) = (format!("now{round}"), format!("then{round}"));
-        if sent == Sent::Heard {
-            fs::write(place.path("hush"), "")?;
+        match sent {
+            Sent::Heard => fs::write(place.path("hush"), "")?,
+            Sent::Unread => send(listener, Signal::STOP)?,
+            Sent::Not | Sent::Answered => {}
         }
         let strace = place.hold(daemon, sent, &input)?;
         let mut client = place
@@ -404,14 +409,17 @@ fn a_listener_goes_on_after_a_kill(sent: Sent) -> Result<()> {
         place.until("an event on its way", || {
             Ok(match sent {
                 Sent::Not => state_of(daemon) == Some('t') && is_in_a_call_about(daemon, &input),
+                Sent::Unread => rustix::io::ioctl_fionread(&pipe)? > 0,
                 Sent::Heard => place.read("heard").contains(&now),
                 Sent::Answered => place.read("answered").contains(&now) && waits(),
             })
         })?;
         place.kill_held_daemon(Some(strace))?;
         client.wait()?;
-        if sent == Sent::Heard {
-            fs::remove_file(place.path("hush"))?;
+        match sent {
+            Sent::Heard => fs::remove_file(place.path("hush"))?,
+            Sent::Unread => send(listener, Signal::CONT)?,
+            Sent::Not | Sent::Answered => {}
         }
         place.says(&["remove", &then])?;
         place.until("the next event", || {
@@ -427,6 +435,11 @@ fn a_listener_goes_on_after_a_kill(sent: Sent) -> Result<()> {
 #[test]
 fn a_listener_that_was_about_to_be_told_is_ready_for_the_next_daemon() -> Result<()> {
     a_listener_goes_on_after_a_kill(Sent::Not)
+}
+
+#[test]
+fn a_listener_that_has_not_seen_it_yet_is_busy_for_the_next_daemon() -> Result<()> {
+    a_listener_goes_on_after_a_kill(Sent::Unread)
 }
 
 #[test]

@@ -209,14 +209,18 @@ pub fn waits_in(pid: i32) -> Option<String> {
     (!text.is_empty() && text != "0").then_some(text)
 }
 
-/// Whether its first thread waits in read(2) of this descriptor (`/proc/PID/syscall`, proc_pid_syscall(5)).
-/// False too where that cannot be seen: it may be asked only by who could trace it.
+/// Whether one of its threads waits in read(2) of this descriptor (`/proc/PID/task/TID/syscall`,
+/// proc_pid_syscall(5)). False too where that cannot be seen: it may be asked only by who could trace it.
 #[must_use]
 pub fn waits_to_read(pid: i32, fd: i32) -> bool {
-    let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
-    // One that runs has no numbers here, and one of another architecture has its own.
-    let mut words = call.split_ascii_whitespace();
-    words.next() == Some(&*libc::SYS_read.to_string()) && words.next() == Some(&*format!("{fd:#x}"))
+    let (read, fd) = (libc::SYS_read.to_string(), format!("{fd:#x}"));
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    tasks.into_iter().flatten().flatten().any(|task| {
+        let call = fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
+        // One that runs has no numbers here, and one of another architecture has its own.
+        let mut words = call.split_ascii_whitespace();
+        words.next() == Some(&*read) && words.next() == Some(&*fd)
+    })
 }
 
 /// Its children, of all its threads (`/proc/PID/task/TID/children`).

@@ -165,7 +165,10 @@ impl Core {
         let pid = pid_of(&old);
         let (slot, generation) = (old.slot, old.generation);
         match pid {
-            Some(pid) => self.take_over_process(id, pid, saved, [old.stdout, old.stderr]),
+            Some(pid) => {
+                let lives = matches!(old.state, State::Alive { .. });
+                self.take_over_process(id, (pid, lives), saved, [old.stdout, old.stderr]);
+            }
             None => self.read_on(id, generation, [old.stdout, old.stderr]),
         }
         // Before anything is started.
@@ -195,7 +198,7 @@ impl Core {
     fn take_over_process(
         &mut self,
         id: ProgramId,
-        pid: i32,
+        (pid, lives): (i32, bool),
         saved: Saved,
         streams: [Option<OwnedFd>; 2],
     ) {
@@ -209,7 +212,11 @@ impl Core {
         let runs = program.machine.state() == ProgramState::Running;
         let listener = saved
             .listener
-            .map(|ear| self.found_listener(id, pid, ear, streams[0].as_ref()))
+            .map(|ear| match lives {
+                true => self.found_listener(id, pid, ear, streams[0].as_ref()),
+                // Nobody tells it anything, and what it said is heard as it was.
+                false => ear.listener(),
+            })
             .unwrap_or_default();
         self.open_streams(id, pid, streams, saved.listener.map_or(0, |ear| ear.heard));
         self.with_listener(id, |pool, member, actions| {

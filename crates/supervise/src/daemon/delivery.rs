@@ -82,14 +82,17 @@ impl Core {
                 let waits = procfs::waits_to_read(pid, 0);
                 let has_said_something = logs::spooled(&spool) > ear.heard
                     || stdout.is_some_and(|it| ward_sys::pipe::waiting(it.as_fd()) > 0);
-                if waits && !has_said_something {
+                // One that was stopped or frozen while it waited for it.
+                let stdin = self.custody.stdin_writer(program.slot);
+                let has_not_read_it = !stdin.is_ok_and(|it| ward_sys::pipe::waiting(&it) == 0);
+                if waits && !has_said_something && !has_not_read_it {
                     return Listener::new(ListenerState::Ready);
                 }
                 let text = format!(
                     "{name}: the daemon before this one ended while it sent it an event; it is taken to have \
                      it (if it gets no more events: restart it)"
                 );
-                self.say(Level::Info, &text);
+                self.say(Level::Warn, &text);
                 ear.listener()
             }
             (Delivery::InPieces, ListenerState::Busy) => {

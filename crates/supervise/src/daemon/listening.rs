@@ -165,7 +165,7 @@ impl Core {
         let Some(id) = group.programs.get(member).copied() else {
             return;
         };
-        if self.push_input(id, bytes).is_err() {
+        if self.push_input(id, bytes, true).is_err() {
             self.input_lost(id);
         }
     }
@@ -198,7 +198,7 @@ impl Core {
     }
 
     /// Writes to the input of a process, or keeps what it does not take yet.
-    fn push_input(&mut self, id: ProgramId, bytes: &[u8]) -> Result<(), Fault> {
+    fn push_input(&mut self, id: ProgramId, bytes: &[u8], is_event: bool) -> Result<(), Fault> {
         let no_file = |name: &str| Fault::about(FaultCode::NoFile, name);
         let Some(program) = self.programs.get_mut(&id) else {
             return Err(no_file(""));
@@ -217,7 +217,13 @@ impl Core {
         ear.outbox
             .push(bytes)
             .map_err(|full| Fault::about(FaultCode::Failed, full.to_string()))?;
-        ear.delivery = Delivery::begun(input.as_fd(), ear.outbox.len());
+        let ahead = ear.outbox.len() - bytes.len();
+        ear.delivery = match ear.delivery {
+            Delivery::Done if !is_event => Delivery::Done,
+            Delivery::Done if ahead == 0 => Delivery::begun(input.as_fd(), bytes.len()),
+            // It may be cut anywhere.
+            Delivery::Done | Delivery::WholeOrNot | Delivery::InPieces => Delivery::InPieces,
+        };
         self.save(id);
         self.write_input(id).map_err(|_| no_file(&name))
     }
@@ -230,10 +236,13 @@ impl Core {
         let Some(input) = &ear.input else {
             return Ok(());
         };
-        let mut full = false;
+        let (mut full, mut any) = (false, false);
         while !ear.outbox.is_empty() {
             match rustix::io::write(input, ear.outbox.pending()) {
-                Ok(count) => ear.outbox.sent(count),
+                Ok(count) => {
+                    any = true;
+                    ear.outbox.sent(count);
+                }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     full = true;
@@ -250,10 +259,10 @@ impl Core {
             epoll::delete(&self.epoll, input)?;
             ear.watched = false;
         }
-        ear.delivery = if full {
-            Delivery::InPieces
-        } else {
-            Delivery::Done
+        ear.delivery = match ear.delivery {
+            _ if !full => Delivery::Done,
+            Delivery::WholeOrNot if any => Delivery::InPieces,
+            other @ (Delivery::Done | Delivery::WholeOrNot | Delivery::InPieces) => other,
         };
         if !full && ear.member == usize::MAX {
             // Somebody's few words: no descriptor is kept for the next ones.
@@ -282,10 +291,11 @@ impl Core {
         if is_socket {
             return Err(Fault::about(FaultCode::NoFile, name));
         }
-        self.push_input(id, data).map_err(|fault| match fault.code {
-            FaultCode::NoFile => Fault::about(FaultCode::NoFile, name),
-            _ => fault,
-        })
+        self.push_input(id, data, false)
+            .map_err(|fault| match fault.code {
+                FaultCode::NoFile => Fault::about(FaultCode::NoFile, name),
+                _ => fault,
+            })
     }
 
     /// Arms the next tick that somebody wants to hear of.

@@ -67,10 +67,10 @@ impl Saved {
         words[5] = self.started_at;
         words[6] = nanoseconds(self.taken);
         if let Some(ear) = self.listener {
-            words[7] =
-                u64::from(ear.state.code().cast_unsigned()) | (ear.delivery.to_number() << 32);
+            words[7] = u64::from(ear.state.code().cast_unsigned());
             words[10] = ear.announced.unwrap_or(0) as u64;
             words[11] = ear.heard;
+            words[12] = ear.delivery.to_number();
         }
         words[8] = self.tree;
         words[9] = u64::from(self.to_be_told);
@@ -85,12 +85,12 @@ impl Saved {
             pair[0] = low(*word);
             pair[1] = low(*word >> 32);
         }
-        let state = i32::try_from(low(words[7]))
+        let state = i32::try_from(words[7])
             .ok()
             .and_then(ListenerState::from_code);
         let ear = |state| Ear {
             state,
-            delivery: Delivery::from_number(words[7] >> 32).unwrap_or_default(),
+            delivery: Delivery::from_number(words[12]).unwrap_or_default(),
             announced: usize::try_from(words[10]).ok().filter(|len| *len > 0),
             heard: words[11],
         };
