@@ -162,6 +162,7 @@ impl From<LockError> for Failure {
             | LockError::TooLong(_)
             | LockError::Stuck { .. }
             | LockError::Cluster { .. }
+            | LockError::HalfDone { .. }
             | LockError::Cancelled(_) => exit_code::WARD_FAILED,
         };
         Self {

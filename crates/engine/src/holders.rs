@@ -38,6 +38,22 @@ pub fn tell_to_stop(holder: &Record, grace: Option<Duration>) -> bool {
     front || guardian || holder.work.is_some_and(tell)
 }
 
+/// Whether [`tell_to_stop`] would reach anybody: of another user, or in another container whose host has
+/// our name, it would not.
+#[must_use]
+pub fn can_be_told(holder: &Record) -> bool {
+    let is_ours = |(pid, start): (i32, u64)| {
+        let held = Process::hold(pid).filter(|process| process.stat().start_ticks == start);
+        held.is_some_and(|process| process.may_be_signalled())
+    };
+    let all = [
+        Some((holder.pid, holder.start_ticks)),
+        holder.guardian,
+        holder.work,
+    ];
+    holder.is_on_this_host() && all.into_iter().flatten().any(is_ours)
+}
+
 /// Kills the work of a holder, and nobody else: for when those who would have stopped it are gone.
 pub fn kill_work(holder: &Record) {
     let Some((pid, start)) = holder.work.filter(|_| holder.is_on_this_host()) else {

@@ -6,11 +6,10 @@
 //! every queue.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use ward_model::lock::{Shape, Standing, blockers};
+use ward_model::lock::{Shape, Standing, keeping};
 
 use crate::collect;
 use crate::deadlock;
@@ -47,7 +46,7 @@ const SELDOM: Duration = Duration::from_secs(5);
 const AT_ONCE: Duration = Duration::from_millis(20);
 
 /// So many of those ahead are looked after when they are counted.
-const LOOKED_AFTER: usize = 64;
+pub(crate) const LOOKED_AFTER: usize = 64;
 
 /// What is told while we wait.
 pub type Tell<'a> = Option<&'a mut dyn FnMut(&Waiting)>;
@@ -528,7 +527,9 @@ impl<'a> Pending<'a> {
             };
             let mut ahead = 0;
             let mut holders = Vec::new();
-            let keeping = keeping(&image, &seat.store, ticket, &seat.family(self.request));
+            let places = seat.store.places(&image);
+            let family = seat.family(self.request);
+            let keeping = keeping(image.shape, &places, ticket, &family, LOOKED_AFTER);
             for entry in image
                 .entries
                 .iter()
@@ -618,27 +619,6 @@ fn granted(image: &Image, ticket: u64) -> Option<u64> {
     let entry = image.entries.iter().find(|it| it.ticket == ticket)?;
     let is_granted = entry.is_plain && !entry.dismissed && entry.standing == Standing::Holding;
     is_granted.then_some(entry.token)
-}
-
-/// Who must go before `ticket` can be granted, and before those can.
-fn keeping(image: &Image, store: &Store, ticket: u64, family: &[u64]) -> BTreeSet<u64> {
-    let places = store.places(image);
-    let mut all = BTreeSet::new();
-    let mut open = VecDeque::from([ticket]);
-    let mut looked = 0;
-    while let Some(next) = open.pop_front() {
-        let family = if next == ticket { family } else { &[] };
-        for other in blockers(image.shape, &places, next, family) {
-            if other != ticket && all.insert(other) {
-                open.push_back(other);
-            }
-        }
-        looked += 1;
-        if looked > LOOKED_AFTER {
-            break;
-        }
-    }
-    all
 }
 
 impl Pending<'_> {

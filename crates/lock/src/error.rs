@@ -176,6 +176,15 @@ pub enum LockError {
         /// What to do about it.
         hint: Option<&'static str>,
     },
+    /// What a person wanted was done in part, or it is not known whether it was done.
+    #[error("{text}")]
+    HalfDone {
+        /// What is done, and what is not or not known.
+        text: String,
+        /// Why not the rest.
+        #[source]
+        source: Box<LockError>,
+    },
     /// The wait was ended by who asked.
     #[error("nobody wants `{0}` any more")]
     Cancelled(String),
@@ -270,6 +279,9 @@ impl LockError {
                 Some("--stop ends the work; --anyway frees the lock while the work goes on")
             }
             Self::Cluster { hint, .. } => *hint,
+            Self::HalfDone { .. } => Some(
+                "`ward locks` shows who holds it; `ward locks release` frees what a person holds",
+            ),
             Self::TooMuch { .. } => Some("ask for no more than there are"),
             Self::Full(_) | Self::TooLong(_) | Self::Free(_) | Self::Cancelled(_) => None,
         }

@@ -29,7 +29,7 @@ use crate::surroundings;
 use crate::timestamp::Format;
 
 use post::{Line, Post, json, post_of, record};
-use rules::{Gift, agree, given, lines_of, one, tickets_above, waiting};
+use rules::{Gift, agree, family, given, lines_of, one, tickets_above, waiting};
 use shared::One;
 pub use shared::Shared;
 
@@ -131,7 +131,10 @@ impl Hosts {
     }
 
     /// The same, with a connection of its own.
-    fn another(&self) -> Result<Self, LockError> {
+    ///
+    /// # Errors
+    /// [`LockError::Cluster`] when the kernel gives no timer.
+    pub fn another(&self) -> Result<Self, LockError> {
         Ok(Self {
             cluster: self.cluster.another().map_err(LockError::cluster)?,
             prefix: self.prefix.clone(),
@@ -237,7 +240,7 @@ impl Hosts {
                 Step::Absent { .. } => {}
                 Step::Blocked { at, .. } => {
                     let (seat, line) = (&seats[*at], &lines[*at]);
-                    let waiting = waiting(seat, line);
+                    let waiting = waiting(request, seat, line);
                     if over(deadline) {
                         return Err(LockError::Busy {
                             name: waiting.name,
@@ -456,11 +459,7 @@ impl Hosts {
             }
             let ticket = pair.create_revision;
             agree(seat, line, ticket)?;
-            let family = if request.reentrant {
-                tickets_above(request, seat)
-            } else {
-                Vec::new()
-            };
+            let family = family(request, seat);
             let by = blockers(seat.wanted.shape, &line.places(), ticket, &family);
             if !by.is_empty() {
                 let above = tickets_above(request, seat);

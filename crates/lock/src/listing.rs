@@ -7,7 +7,7 @@ use ward_model::lock::{Rank, Shape, Standing};
 
 use crate::error::LockError;
 use crate::history;
-use crate::name::{self, Name};
+use crate::name::{self, Badge, Name};
 use crate::place::Directory;
 use crate::record::{Past, Record, Statistics};
 use crate::store::Store;
@@ -73,6 +73,17 @@ impl Directory {
     /// When it cannot be read.
     pub fn show(&self, name: &str) -> Result<Listed, LockError> {
         self.listed(&self.known(name)?)
+    }
+
+    /// Who holds a lock with this badge; nobody any more.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn holder(&self, badge: &Badge) -> Result<Option<Record>, LockError> {
+        // Not by its name, which may be another program's.
+        let root = name::decode(&badge.lock).ok_or_else(|| LockError::Name(badge.lock.clone()))?;
+        let holders = self.listed(&Name::exact(&root, "")?)?.holders;
+        Ok(holders.into_iter().find(|it| it.ticket == badge.ticket))
     }
 
     /// A name that people type of a lock that may have been named by another program's rules.

@@ -462,3 +462,26 @@ fn people_hold_free_and_take() {
     ];
     assert_eq!(actions, expected);
 }
+
+/// Whoever asks for somebody by his badge finds him, whatever the lock is called.
+#[test]
+fn who_has_a_badge() {
+    let place = Place::new("badges");
+    for wanted in [
+        Wanted::new("a/b").expect("a name"),
+        Wanted::exact("/A", "B/C").expect("a name"),
+        Wanted::exact("-no name, but one", "").expect("a name"),
+    ] {
+        let name = wanted.name().to_owned();
+        let request = Request::new(vec![wanted]);
+        let held = place
+            .locks
+            .acquire(&request, Patience::None, None)
+            .expect("free");
+        let badge = held[0].badge();
+        let holder = place.locks.holder(&badge).expect("read").expect("somebody");
+        assert_eq!((holder.name, holder.ticket), (name, badge.ticket));
+        held[0].release();
+        assert_eq!(place.locks.holder(&badge).expect("read"), None);
+    }
+}

@@ -5,5 +5,5 @@ mod queue;
 
 pub use mode::{BadMode, Mode};
 pub use queue::{
-    Ask, Place, Rank, Shape, Standing, Turn, blockers, blockers_by_mode, choose, victims,
+    Ask, Place, Rank, Shape, Standing, Turn, blockers, blockers_by_mode, choose, keeping, victims,
 };

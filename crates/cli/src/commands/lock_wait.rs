@@ -60,7 +60,8 @@ impl Wait {
                 }
             }
             if cancel {
-                for holder in &waiting.holders {
+                // Nobody works where a person holds it.
+                for holder in waiting.holders.iter().filter(|it| !it.reserved) {
                     if !told.contains(&holder.ticket) && holders::tell_to_stop(holder, None) {
                         told.push(holder.ticket);
                     }

@@ -1,12 +1,18 @@
 //! `ward locks reserve`, `release` and `steal`: what people do about locks without a command, on this host
 //! or in a cluster.
 
+#[cfg(feature = "etcd")]
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use ward_engine::holders;
 use ward_lock::{Badge, Directory, LockError, Locks, Record, Request};
 use ward_model::exit_code;
+#[cfg(feature = "etcd")]
+use ward_model::signal::Signal;
+#[cfg(feature = "etcd")]
+use ward_sys::signals::{SignalSource, take_default_action};
 
 use super::lock::{complete, patience};
 use super::lock_wait::Progress;
@@ -21,7 +27,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The same in a cluster, which may be far.
 #[cfg(feature = "etcd")]
-const LOOK_AGAIN_THERE: Duration = Duration::from_millis(250);
+const LOOK_AGAIN_THERE: Duration = Duration::from_secs(1);
+
+/// What ends us, if it comes while we wait for a cluster.
+#[cfg(feature = "etcd")]
+const LAST: [Signal; 3] = [Signal::HUP, Signal::INT, Signal::TERM];
 
 /// Locks, and what of them depends on where they are.
 struct Place<'a, L> {
@@ -42,14 +52,35 @@ pub(super) fn run(deed: &LocksDeed) -> Result<ExitCode, Failure> {
     let here = Directory::open(place.place.lock_dir.as_deref())?;
     #[cfg(feature = "etcd")]
     if let Some(cluster) = super::cluster::chosen(&place.cluster)? {
-        let hosts = cluster.hosts.audited(here.audit_log());
+        let mut hosts = cluster.hosts.audited(here.audit_log());
+        // Who gives up waiting is not to be in the queue until his lease has run out.
+        let source = match deed {
+            LocksDeed::Reserve(_) | LocksDeed::Release(_) => {
+                let failed = |error| Failure::ours("cannot be told to stop", &error);
+                let source = SignalSource::new(&LAST.map(Signal::number)).map_err(failed)?;
+                let cancel = source.as_fd().try_clone_to_owned().map_err(failed)?;
+                hosts.cancel_on(Some(cancel))?;
+                Some(source)
+            }
+            LocksDeed::Steal(_) => None,
+        };
         let place = Place {
             locks: &hosts,
             held_above: Some(held_above(CLUSTER_HELD)),
-            ask: &|holder| hosts.ask_to_stop(holder).map(|()| true),
+            ask: &|holder| {
+                let mut hosts = hosts.another()?;
+                hosts
+                    .ask_to_stop(std::slice::from_ref(holder))
+                    .map(|()| true)
+            },
             look_again: LOOK_AGAIN_THERE,
         };
-        return place.run(deed);
+        let done = place.run(deed);
+        let received = source.and_then(|source| source.next());
+        if let (Err(_), Some(received)) = (&done, received) {
+            take_default_action(received.signal);
+        }
+        return done;
     }
     let place = Place {
         locks: &here,
@@ -106,7 +137,15 @@ impl<L: Locks> Place<'_, L> {
 
     fn release(&self, arguments: &ReleaseArgs) -> Result<ExitCode, Failure> {
         // Other programs' names may have commas in them.
-        let is_one = !arguments.name.contains(',') || self.locks.show(&arguments.name).is_ok();
+        let is_one = if arguments.name.contains(',') {
+            match self.locks.show(&arguments.name) {
+                Ok(_) => true,
+                Err(LockError::Name(_)) => false,
+                Err(error) => return Err(error.into()),
+            }
+        } else {
+            true
+        };
         if is_one {
             return self.release_one(arguments, &arguments.name);
         }
@@ -136,45 +175,68 @@ impl<L: Locks> Place<'_, L> {
     }
 
     fn release_one(&self, arguments: &ReleaseArgs, name: &str) -> Result<ExitCode, Failure> {
-        if arguments.stop {
-            self.stop_work(arguments, name)?;
+        if !arguments.stop {
+            self.free(arguments, name, arguments.token)?;
+            return Ok(ExitCode::SUCCESS);
         }
-        let freed = self.locks.free(
-            name,
-            arguments.token,
-            arguments.anyway,
-            arguments.why.as_deref(),
-        );
-        match freed {
-            // The work that was stopped held it alone.
-            Err(LockError::Free(_)) if arguments.stop => Ok(ExitCode::SUCCESS),
-            Err(error) => Err(error.into()),
-            Ok(freed) => {
-                for record in freed {
-                    say(&format!("freed from {}", record.summary()));
-                }
-                Ok(ExitCode::SUCCESS)
+        // Who comes next is not meant.
+        let persons = self.holders(arguments, name, |it| it.reserved)?;
+        let stopped = self.stop_work(arguments, name)?;
+        if persons.is_empty() && !stopped {
+            return match self.free(arguments, name, arguments.token) {
+                // There is nothing to stop.
+                Ok(()) | Err(LockError::Free(_)) => Ok(ExitCode::SUCCESS),
+                Err(error) => Err(error.into()),
+            };
+        }
+        for person in persons {
+            match self.free(arguments, name, person.token) {
+                // Somebody else was quicker.
+                Ok(()) | Err(LockError::Free(_) | LockError::OtherToken { .. }) => {}
+                Err(error) => return Err(error.into()),
             }
         }
+        Ok(ExitCode::SUCCESS)
     }
 
-    /// Tells the work to stop that holds it, and waits until it has.
-    fn stop_work(&self, arguments: &ReleaseArgs, name: &str) -> Result<(), Failure> {
+    fn free(
+        &self,
+        arguments: &ReleaseArgs,
+        name: &str,
+        token: Option<u64>,
+    ) -> Result<(), LockError> {
+        let why = arguments.why.as_deref();
+        for record in self.locks.free(name, token, arguments.anyway, why)? {
+            say(&format!("freed from {}", record.summary()));
+        }
+        Ok(())
+    }
+
+    /// Those of the holders who are meant, and of whom that holds.
+    fn holders(
+        &self,
+        arguments: &ReleaseArgs,
+        name: &str,
+        holds: impl Fn(&Record) -> bool,
+    ) -> Result<Vec<Record>, LockError> {
         // Of a part, the list shows the whole.
         let parts = format!("{name}/");
         let is_it = |it: &Record| it.name == name || it.name.starts_with(&parts);
-        let holders = || -> Result<Vec<Record>, LockError> {
-            let mut holders = self.locks.show(name)?.holders;
-            holders.retain(|it| {
-                let meant = arguments.token.is_none_or(|token| Some(token) == it.token);
-                !it.reserved && is_it(it) && meant
-            });
-            Ok(holders)
-        };
-        let told = holders()?;
+        let mut holders = self.locks.show(name)?.holders;
+        holders.retain(|it| {
+            let meant = arguments.token.is_none_or(|token| Some(token) == it.token);
+            is_it(it) && meant && holds(it)
+        });
+        Ok(holders)
+    }
+
+    /// Tells the work to stop that holds it, and waits until it has. Whether there was any.
+    fn stop_work(&self, arguments: &ReleaseArgs, name: &str) -> Result<bool, Failure> {
+        let working = || self.holders(arguments, name, |it| !it.reserved);
+        let told = working()?;
         if !told.is_empty() {
-            self.locks
-                .note_stop(name, arguments.why.as_deref(), &told)?;
+            let why = arguments.why.as_deref();
+            self.locks.note_stop(name, why, &told)?;
         }
         for holder in &told {
             say(&format!("stopping {}", holder.summary()));
@@ -187,12 +249,19 @@ impl<L: Locks> Place<'_, L> {
             }
         }
         // It has its own grace, and is killed after that.
-        while holders()?
-            .iter()
-            .any(|it| told.iter().any(|old| old.ticket == it.ticket))
-        {
+        loop {
+            let left = match working() {
+                // Another program's name, which nobody uses any more.
+                Err(LockError::Name(_)) => Vec::new(),
+                left => left?,
+            };
+            if !left
+                .iter()
+                .any(|it| told.iter().any(|old| old.ticket == it.ticket))
+            {
+                return Ok(!told.is_empty());
+            }
             std::thread::sleep(self.look_again);
         }
-        Ok(())
     }
 }

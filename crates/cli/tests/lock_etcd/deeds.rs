@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use ward_testkit::daemons::nobody_is_left;
 use ward_testkit::etcd::Members;
+use ward_testkit::patience::wait_until;
 use ward_testkit::run::text;
 
 use crate::Result;
@@ -38,6 +39,14 @@ fn deeds(place: &Place, host: &str) -> Result<Vec<String>> {
         Ok(format!("{action} {lock} ({note}) {from}"))
     };
     log.lines().map(deed).collect()
+}
+
+/// Whatever somebody was given is given back.
+fn no_lease_is_left(members: &Members) -> Result {
+    let leases = members.etcdctl(["lease", "list"])?;
+    let leases = leases.as_deref().map(str::trim);
+    ensure!(leases.is_none_or(|it| it == "found 0 leases"), "{leases:?}");
+    Ok(())
 }
 
 /// For a shell: work that cleans up when it is told to stop.
@@ -111,15 +120,17 @@ fn a_person_holds_it_for_all_hosts() -> Result {
     let within = format!("{ward} locks reserve it {}; echo $?", words.join(" "));
     let answer = place.lock(&here, "it", &[]).sh(&within).expect(0)?;
     assert_eq!(answer.out.trim(), REFUSED.to_string(), "{answer:#?}");
-    // Who gives up waiting leaves nothing behind.
+    // Who gives up waiting leaves nothing behind, at once.
     let holder = place.holder(&here, "it", &[])?;
     let person = place.deed(&there, &["reserve", "it"]).start()?;
     place.await_queue("it", (1, 1))?;
     person.signal(Signal::TERM)?;
     person.answer()?.expect(128 + 15)?;
+    assert_eq!(place.queue("it")?, (1, 0));
     place.open("gate")?;
     holder.answer()?.expect(0)?;
-    place.settles(&members)
+    place.is_settled(&members)?;
+    no_lease_is_left(&members)
 }
 
 /// Whoever is killed on the way has reserved it or not, and nothing of it stays that nobody knows.
@@ -200,7 +211,22 @@ fn what_work_holds_is_taken_and_freed() -> Result {
     place.just(&here, "it", &["--no-wait"]).expect(0)?;
     place.open("next")?;
     next.answer()?.expect(0)?;
-    place.settles(&members)
+    // Who is refused had asked for no time either.
+    let ask = place.lock(&here, "slots", &["--slots", "2"]);
+    let work = ask.sh(&place.until("last")).start()?;
+    place.await_queue("slots", (1, 0))?;
+    let long = ["--for", "1h"];
+    place
+        .deed(&there, &[&["steal", "slots=1/3"][..], &long].concat())
+        .expect(REFUSED)?;
+    place
+        .deed(&there, &[&["steal", "slots=2/2,other"][..], &long].concat())
+        .expect(0)?;
+    place.open("last")?;
+    work.answer()?.expect(0)?;
+    place.deed(&here, &["release", "slots,other"]).expect(0)?;
+    place.is_settled(&members)?;
+    no_lease_is_left(&members)
 }
 
 #[test]
@@ -214,7 +240,7 @@ fn work_on_another_host_is_stopped() -> Result {
         .sh(&cleaning(&place))
         .start()?;
     place.await_queue("it", (1, 0))?;
-    ward_testkit::patience::wait_until("work", || place.said() == "works\n")?;
+    wait_until("work", || place.said() == "works\n")?;
     let stopped = place
         .deed(&beta, &["release", "it", "--stop", "--why", "stuck"])
         .expect(0)?;
@@ -225,13 +251,41 @@ fn work_on_another_host_is_stopped() -> Result {
     work.answer()?.expect(STOPPED)?;
     assert_eq!(place.said(), "works\ncleaned\n");
     assert_eq!(deeds(&place, "beta")?, ["stop it (stuck) 1"]);
-    // So does who wants it now.
+    // Who came after it is not meant.
     let work = place.holder(&alpha, "it", &[SOON])?;
+    let person = place
+        .deed(&alpha, &["reserve", "it", "--wait", "50s"])
+        .start()?;
+    place.await_queue("it", (1, 1))?;
+    place.deed(&beta, &["release", "it", "--stop"]).expect(0)?;
+    work.answer()?.expect(STOPPED)?;
+    person.answer()?.expect(0)?;
+    let shown = place.shown("it")?.context("nothing is shown")?;
+    assert_eq!(shown["holders"][0]["reserved"], true, "{shown:#}");
+    // Nor is work where a person holds it, or at another part.
+    place.deed(&beta, &["release", "it", "--stop"]).expect(0)?;
+    assert_eq!(place.queue("it")?, (0, 0));
+    let part = place.holder(&alpha, "it/other", &[SOON])?;
+    // So does who wants it now.
+    let work = place.holder(&alpha, "it/one", &[SOON])?;
     place
-        .lock(&beta, "it", &["--cancel-running"])
+        .lock(&beta, "it/one", &["--cancel-running"])
         .sh(&place.say("next"))
         .expect(0)?;
     work.answer()?.expect(STOPPED)?;
     assert_eq!(place.said(), "works\ncleaned\nnext\n");
-    place.settles(&members)
+    assert_eq!(place.queue("it")?, (1, 0));
+    place.open("gate")?;
+    part.answer()?.expect(0)?;
+    // By a name that only FLoM has.
+    let work = place
+        .ask(&alpha, &["flom", "-r", "/A/B", SOON])
+        .words(place.cluster())
+        .words(["--", "sleep", "50"])
+        .start()?;
+    wait_until("work", || place.queue("/A").is_ok_and(|it| it == (1, 0)))?;
+    place.deed(&beta, &["release", "/A", "--stop"]).expect(0)?;
+    ensure!(work.answer()?.code() != 0);
+    place.settles(&members)?;
+    no_lease_is_left(&members)
 }

@@ -10,15 +10,17 @@ use ward_model::lock::{Standing, Turn, blockers, victims};
 use super::listing::named;
 use super::post::{Line, Post, json, post, record};
 use super::rules::{Gift, agree, given};
-use super::{Came, Hosts, Seat, Shared};
+use super::{AGAIN, BEATS, Came, Hosts, Seat, Shared, may_pass};
 use crate::acquire::Tell;
 use crate::error::LockError;
-use crate::etcd::{Compare, EtcdError, Keys, Lease, LeaseId, Op, Txn};
+use crate::etcd::{Compare, EtcdError, Keys, Lease, LeaseId, Op, Relation, Target, Txn};
 use crate::listing::{Listed, Listing};
 use crate::locks::Locks;
+use crate::name::Name;
 use crate::people::{end_of, of_a_thief, to_be_freed};
 use crate::record::Record;
 use crate::request::{Patience, Request};
+use crate::surroundings;
 
 /// So many are sent away in one step: a member of etcd does 128 things in one, unless it is told
 /// otherwise.
@@ -38,146 +40,189 @@ impl Hosts {
         }
     }
 
-    /// A lease that nobody keeps alive and that ends when the time is over; none for ever.
-    fn lease_for(&mut self, time: Option<Duration>) -> Result<Option<LeaseId>, LockError> {
-        let lease = time.map(|time| self.cluster.grant(time)).transpose();
-        Ok(lease.map_err(LockError::cluster)?.map(|lease| lease.id))
+    /// For each seat a lease that nobody keeps alive and that ends when the time is over; none for ever.
+    fn leases_for(
+        &mut self,
+        seats: &[Seat<'_>],
+        time: Option<Duration>,
+    ) -> Result<Vec<Option<LeaseId>>, LockError> {
+        let lease = |_: &Seat<'_>| time.map(|time| self.cluster.grant(time)).transpose();
+        let leases: Result<Vec<Option<Lease>>, EtcdError> = seats.iter().map(lease).collect();
+        let leases = leases.map_err(LockError::cluster)?;
+        Ok(leases.into_iter().map(|it| it.map(|it| it.id)).collect())
     }
 
-    /// Makes what is held with a lease a person's.
+    /// Carries out a change that puts something with these leases; else they are not needed.
+    fn change(&mut self, change: &Txn, leases: &[Option<LeaseId>]) -> Result<bool, Unsaid> {
+        let (is_done, may_be) = match self.cluster.txn(change) {
+            Ok(applied) if applied.succeeded => (Ok(true), true),
+            Ok(applied) => (Ok(false), applied.repeated),
+            Err(error) => {
+                let may_be = error.may_have_happened();
+                let error = LockError::cluster(error);
+                (Err(Unsaid { error, may_be }), may_be)
+            }
+        };
+        if !may_be {
+            for lease in leases.iter().flatten() {
+                // Else it runs out.
+                let _ = self.cluster.revoke(*lease);
+            }
+        }
+        is_done
+    }
+
+    /// Makes what is held with a lease a person's; whether that is done.
     fn make_reserved(
         &mut self,
-        request: &Request,
-        lease: &Lease,
+        seats: &[Seat<'_>],
         time: Option<Duration>,
-    ) -> Result<(), LockError> {
-        let seats = self.seats(request, lease)?;
-        for seat in &seats {
-            let note = request.why.as_deref();
-            self.audit("reserve", seat.wanted.name(), note, &[])?;
+    ) -> Result<bool, Unsaid> {
+        let mut look = Txn::new();
+        for seat in seats {
+            look = look.then(Op::range(Keys::one(&seat.key)));
         }
-        let until = self.lease_for(time)?;
+        let seen = self.cluster.txn(&look).map_err(LockError::cluster)?;
+        let mut found = Vec::with_capacity(seats.len());
+        for (at, seat) in seats.iter().enumerate() {
+            let pair = seen.range(at).and_then(|it| it.pairs.first());
+            let pair = pair.ok_or_else(|| gone(seat))?;
+            found.push((pair.mod_revision, post(pair)?));
+        }
+        // Also by a member that did not say so.
+        if found.iter().all(|(_, post)| post.record.reserved) {
+            return Ok(true);
+        }
+        let leases = self.leases_for(seats, time)?;
+        let mut change = Txn::new();
+        for ((seat, (revision, post)), lease) in seats.iter().zip(found).zip(&leases) {
+            change = change
+                .when(Compare::unchanged(&seat.key, revision))
+                .then(put(seat, &reserved(post, time), *lease)?);
+        }
+        self.change(&change, &leases)
+    }
+
+    /// Tries until it is done, as long as the lease lasts where it may have been done.
+    fn until_done(
+        &mut self,
+        lease: &mut Lease,
+        text: &str,
+        mut attempt: impl FnMut(&mut Self, &mut Lease) -> Result<bool, Unsaid>,
+    ) -> Result<(), LockError> {
+        let mut may_be = false;
         loop {
-            let mut look = Txn::new();
-            for seat in &seats {
-                look = look.then(Op::range(Keys::one(&seat.key)));
-            }
-            let seen = self.cluster.txn(&look).map_err(LockError::cluster)?;
-            let mut change = Txn::new();
-            for (at, seat) in seats.iter().enumerate() {
-                let pair = seen.range(at).and_then(|it| it.pairs.first());
-                let Some(pair) = pair else {
-                    return Err(LockError::cluster(EtcdError::LeaseGone { lease: lease.id }));
-                };
-                let post = post(pair)?;
-                if !post.record.reserved {
-                    change = change
-                        .when(Compare::unchanged(&seat.key, pair.mod_revision))
-                        .then(put(seat, &reserved(post, time), until)?);
+            match attempt(self, lease) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(unsaid) => {
+                    may_be |= unsaid.may_be;
+                    if !may_be {
+                        return Err(unsaid.error);
+                    }
+                    if !may_pass(&unsaid.error) || lease.left().is_zero() {
+                        return Err(LockError::HalfDone {
+                            text: text.to_owned(),
+                            source: Box::new(unsaid.error),
+                        });
+                    }
+                    std::thread::sleep(AGAIN);
                 }
-            }
-            // Also by a member that did not say so.
-            if change.then.is_empty() {
-                return Ok(());
-            }
-            let applied = self.cluster.txn(&change).map_err(LockError::cluster)?;
-            if applied.succeeded {
-                return Ok(());
             }
         }
     }
 
-    /// Takes locks from whoever holds them, for who has this lease until he has them.
+    /// Takes locks from whoever holds them, for who has this lease until he has them; whether that is
+    /// done.
     fn take(
         &mut self,
         request: &Request,
+        seats: &[Seat<'_>],
         lease: &mut Lease,
         time: Option<Duration>,
-    ) -> Result<Vec<Record>, LockError> {
-        let seats = self.seats(request, lease)?;
-        let until = self.lease_for(time)?;
-        let (mut came, mut waited) = (false, false);
-        let mut told: Vec<u64> = Vec::new();
-        let mut taken: Vec<Record> = Vec::new();
-        loop {
-            self.keep(lease)?;
-            let (revision, lines) = match self.read(&seats, came, request, lease)? {
-                (revision, Came::Here(lines)) => (revision, lines),
-                (_, Came::Absent(at)) => {
-                    let name = seats[at].wanted.name().to_owned();
-                    return Err(LockError::Absent { name });
-                }
-            };
-            came = true;
-            let mut robbed = Vec::new();
-            for (seat, line) in seats.iter().zip(&lines) {
-                let victims = robbed_by(seat, line)?;
-                // Before it is done.
-                if victims.iter().any(|it| !told.contains(&it.ticket)) {
-                    let note = request.why.as_deref();
-                    self.audit("steal", seat.wanted.name(), note, &victims)?;
-                    told.extend(victims.iter().map(|it| it.ticket));
-                }
-                robbed.push(victims);
+        theft: &mut Theft,
+    ) -> Result<bool, Unsaid> {
+        self.keep(lease)?;
+        let (revision, lines) = match self.read(seats, theft.came, request, lease)? {
+            (revision, Came::Here(lines)) => (revision, lines),
+            (_, Came::Absent(at)) => {
+                let name = seats[at].wanted.name().to_owned();
+                return Err(LockError::Absent { name }.into());
             }
-            let several: usize = robbed.iter().map(Vec::len).sum();
-            if several > MOST_AT_ONCE {
-                taken.extend(self.send_away(&seats, &lines, &robbed)?);
-                continue;
+        };
+        theft.came = true;
+        let is_ours = |(seat, line): (&Seat<'_>, &Line)| {
+            line.find(&seat.key)
+                .is_some_and(|(_, post)| post.record.reserved)
+        };
+        // By a member that did not say so.
+        if seats.iter().zip(&lines).all(is_ours) {
+            theft.taken.append(&mut theft.about_to);
+            return Ok(true);
+        }
+        let mut robbed = Vec::with_capacity(seats.len());
+        for (at, (seat, line)) in seats.iter().zip(&lines).enumerate() {
+            let victims = robbed_by(seat, line)?;
+            // Before it is done.
+            let told = &mut theft.told[at];
+            let is_told = |it: &Record| told.as_ref().is_some_and(|told| told.contains(&it.ticket));
+            if told.is_none() || !victims.iter().all(is_told) {
+                let note = request.why.as_deref();
+                self.audit("steal", seat.wanted.name(), note, &victims)?;
+                let tickets = victims.iter().map(|it| it.ticket);
+                told.get_or_insert_default().extend(tickets);
             }
-            let mut change = Txn::new();
-            let mut later = None;
-            for ((seat, line), victims) in seats.iter().zip(&lines).zip(&robbed) {
-                let Some((pair, post)) = line.find(&seat.key) else {
-                    return Err(LockError::cluster(EtcdError::LeaseGone { lease: lease.id }));
-                };
-                if post.record.reserved {
-                    continue;
+            robbed.push(victims);
+        }
+        if robbed.iter().map(Vec::len).sum::<usize>() > MOST_AT_ONCE {
+            theft.taken.extend(self.send_away(seats, &lines, &robbed)?);
+            return Ok(false);
+        }
+        let mut gifts = Vec::with_capacity(seats.len());
+        for ((seat, line), victims) in seats.iter().zip(&lines).zip(&robbed) {
+            let (pair, post) = line.find(&seat.key).ok_or_else(|| gone(seat))?;
+            let left = line.without(victims);
+            match given(seat, &left, pair.create_revision, revision, theft.waited)? {
+                Gift::Of(has, kept) => gifts.push((post.clone(), has, kept)),
+                Gift::Later(time) => {
+                    std::thread::sleep(time.min(lease.ttl / BEATS));
+                    theft.waited = true;
+                    return Ok(false);
                 }
-                let left = line.without(victims);
-                let (has, kept) = match given(seat, &left, pair.create_revision, revision, waited)?
-                {
-                    Gift::Of(has, kept) => (has, kept),
-                    Gift::Later(time) => {
-                        later = Some(time);
-                        break;
-                    }
-                };
-                let mut post = post.clone();
-                post.record.standing = Standing::Holding;
-                post.record.held_since = Some(crate::surroundings::now() as f64 / 1e6);
-                post.record.has = has;
-                change = change
-                    .when(Compare::not_since(Keys::prefix(&seat.queue), revision))
-                    .when(Compare::present(&seat.key))
-                    .then(put(seat, &reserved(post, time), until)?);
-                for key in line.keys_of(victims) {
-                    change = change.then(Op::delete(Keys::one(key)));
-                }
-                if let Some(kept) = kept {
-                    let unchanged = match &line.kept {
-                        Some(pair) => Compare::unchanged(&seat.kept, pair.mod_revision),
-                        None => Compare::absent(&seat.kept),
-                    };
-                    change = change
-                        .when(unchanged)
-                        .then(Op::put(&seat.kept, json(&kept)?));
-                }
-            }
-            if let Some(time) = later {
-                std::thread::sleep(time.min(lease.ttl / super::BEATS));
-                waited = true;
-                continue;
-            }
-            if change.then.is_empty() {
-                return Ok(taken);
-            }
-            let applied = self.cluster.txn(&change).map_err(LockError::cluster)?;
-            if applied.succeeded {
-                taken.extend(robbed.into_iter().flatten());
-                return Ok(taken);
             }
         }
+        let leases = self.leases_for(seats, time)?;
+        let mut change = Txn::new();
+        let all = seats.iter().zip(&lines).zip(&robbed);
+        for (((seat, line), victims), ((mut post, has, kept), until)) in
+            all.zip(gifts.into_iter().zip(&leases))
+        {
+            post.record.standing = Standing::Holding;
+            post.record.held_since = Some(surroundings::now() as f64 / 1e6);
+            post.record.has = has;
+            change = change
+                .when(Compare::not_since(Keys::prefix(&seat.queue), revision))
+                .when(Compare::present(&seat.key))
+                .then(put(seat, &reserved(post, time), *until)?);
+            for key in line.keys_of(victims) {
+                change = change.then(Op::delete(Keys::one(key)));
+            }
+            if let Some(kept) = kept {
+                let unchanged = match &line.kept {
+                    Some(pair) => Compare::unchanged(&seat.kept, pair.mod_revision),
+                    None => Compare::absent(&seat.kept),
+                };
+                change = change
+                    .when(unchanged)
+                    .then(Op::put(&seat.kept, json(&kept)?));
+            }
+        }
+        theft.about_to = robbed.into_iter().flatten().collect();
+        let is_done = self.change(&change, &leases)?;
+        if is_done {
+            theft.taken.append(&mut theft.about_to);
+        }
+        Ok(is_done)
     }
 
     /// Takes it from the first few of many.
@@ -201,33 +246,77 @@ impl Hosts {
         Ok(if applied.succeeded { away } else { Vec::new() })
     }
 
-    /// Asks the work of a holder to stop, wherever it is: who keeps its lease tells it when he renews that
-    /// the next time.
+    /// Asks the work of holders of a lock to stop, wherever it is: who keeps its lease tells it when he has
+    /// renewed that the next time.
     ///
     /// # Errors
     /// [`LockError::Cluster`]. Who holds it no more is not asked, and that is no error.
-    pub fn ask_to_stop(&self, holder: &Record) -> Result<(), LockError> {
-        let (_, wanted) = named(&holder.name)?;
-        let mut hosts = self.another()?;
-        let queue = hosts.queue_of(&wanted);
-        let seen = hosts.cluster.range(&Keys::prefix(&queue));
-        let seen = seen.map_err(LockError::cluster)?;
-        let mut pairs = seen.pairs.iter();
-        let Some(pair) = pairs.find(|it| it.create_revision == holder.ticket) else {
-            return Ok(());
-        };
-        let (Some(lease), Some(own)) = (pair.lease, pair.key.strip_prefix(queue.as_bytes())) else {
-            return Ok(());
-        };
-        let own = String::from_utf8_lossy(own);
-        let stop = format!("{}/{}/stop/{own}", hosts.prefix, wanted.file());
-        let txn = Txn::new()
-            .when(Compare::present(&pair.key))
-            .then(Op::put_with(stop, crate::surroundings::user(), lease));
-        match hosts.cluster.txn(&txn) {
-            Ok(_) | Err(EtcdError::LeaseGone { .. }) => Ok(()),
-            Err(error) => Err(LockError::cluster(error)),
+    pub fn ask_to_stop(&mut self, holders: &[Record]) -> Result<(), LockError> {
+        for holder in holders {
+            let path = &holder.ask.path;
+            let root = match holder.name.strip_suffix(path.as_str()) {
+                Some(root) if !path.is_empty() => root.strip_suffix('/').unwrap_or(root),
+                Some(_) | None => &holder.name,
+            };
+            let wanted = Name::exact(root, path)?;
+            let queue = self.queue_of(&wanted);
+            let seen = self.cluster.range(&Keys::prefix(&queue));
+            let seen = seen.map_err(LockError::cluster)?;
+            let mut pairs = seen.pairs.iter();
+            let Some(pair) = pairs.find(|it| it.create_revision == holder.ticket) else {
+                continue;
+            };
+            let own = pair.key.strip_prefix(queue.as_bytes());
+            let (Some(lease), Some(own)) = (pair.lease, own) else {
+                continue;
+            };
+            let own = String::from_utf8_lossy(own);
+            let stop = format!("{}/{}/stop/{own}", self.prefix, wanted.file());
+            let txn = Txn::new()
+                .when(Compare::present(&pair.key))
+                .then(Op::put_with(stop, surroundings::user(), lease));
+            match self.cluster.txn(&txn) {
+                Ok(_) | Err(EtcdError::LeaseGone { .. }) => {}
+                Err(error) => return Err(LockError::cluster(error)),
+            }
         }
+        Ok(())
+    }
+}
+
+/// A theft that is going on.
+#[derive(Debug, Default)]
+struct Theft {
+    came: bool,
+    waited: bool,
+    /// Of each seat, from whom it was written down that it is taken; nobody yet.
+    told: Vec<Option<Vec<u64>>>,
+    /// From whom it is being taken, and from whom it was.
+    about_to: Vec<Record>,
+    taken: Vec<Record>,
+}
+
+/// A failure, and whether what was asked for may have been done.
+struct Unsaid {
+    error: LockError,
+    may_be: bool,
+}
+
+impl From<LockError> for Unsaid {
+    fn from(error: LockError) -> Self {
+        Self {
+            error,
+            may_be: false,
+        }
+    }
+}
+
+/// Our place in the queue is no more: somebody else has freed or taken it, or the lease has run out.
+fn gone(seat: &Seat<'_>) -> LockError {
+    LockError::Dismissed {
+        name: seat.wanted.name().to_owned(),
+        why: "somebody else has taken or freed it, or the cluster has not heard of us for too long"
+            .into(),
     }
 }
 
@@ -300,19 +389,50 @@ impl Locks for Hosts {
         tell: Tell<'_>,
     ) -> Result<(), LockError> {
         let mut shared = self.acquire(request, patience, tell)?;
-        let reserved = shared.hosts.make_reserved(request, &shared.lease, time);
+        let Shared { hosts, lease, .. } = &mut shared;
+        let done = hosts.cluster.cancel_on(None).map_err(LockError::cluster);
+        let done = done.and_then(|()| {
+            let seats = hosts.seats(request, lease)?;
+            for seat in &seats {
+                let note = request.why.as_deref();
+                hosts.audit("reserve", seat.wanted.name(), note, &[])?;
+            }
+            let names = request.names();
+            let text = format!("it is not known whether `{names}` is held for you now");
+            hosts.until_done(lease, &text, |hosts, _| hosts.make_reserved(&seats, time))
+        });
         // What was not reserved goes with it; what was, does not.
         let _ = shared.release();
-        reserved
+        done
     }
 
     fn steal(&self, request: &Request, time: Option<Duration>) -> Result<Vec<Record>, LockError> {
         request.check()?;
+        let request = of_a_thief(request);
         let mut hosts = self.another()?;
         let mut lease = hosts.cluster.grant(hosts.ttl).map_err(LockError::cluster)?;
-        let stolen = hosts.take(&of_a_thief(request), &mut lease, time);
+        let seats = hosts.seats(&request, &lease)?;
+        let mut theft = Theft {
+            told: vec![None; seats.len()],
+            ..Theft::default()
+        };
+        let names = request.names();
+        let text = format!("it is not known whether `{names}` is held for you now");
+        let done = hosts.until_done(&mut lease, &text, |hosts, lease| {
+            hosts.take(&request, &seats, lease, time, &mut theft)
+        });
         let _ = hosts.cluster.revoke(lease.id);
-        stolen
+        match done {
+            Ok(()) => Ok(theft.taken),
+            Err(error) if theft.taken.is_empty() => Err(error),
+            Err(error) => Err(LockError::HalfDone {
+                text: format!(
+                    "`{names}` was taken from {} who held it, and may not be held for you",
+                    theft.taken.len()
+                ),
+                source: Box::new(error),
+            }),
+        }
     }
 
     fn free(
@@ -331,7 +451,7 @@ impl Locks for Hosts {
             let post = post(pair)?;
             let is_it = wanted.contains(&post.record.ask.path);
             if is_it && post.record.standing == Standing::Holding {
-                holders.push((pair.key.clone(), record(pair, &post)));
+                holders.push((pair, record(pair, &post)));
             }
         }
         if holders.is_empty() {
@@ -340,19 +460,43 @@ impl Locks for Hosts {
         let all = holders.iter().map(|(_, record)| record.clone()).collect();
         let meant = to_be_freed(name, all, token, anyway)?;
         hosts.audit("release", name, note, &meant)?;
-        let mut freed = Vec::with_capacity(meant.len());
+        let several = meant.len();
+        let mut freed = Vec::with_capacity(several);
         for record in meant {
-            let Some((key, _)) = holders.iter().find(|(_, it)| it.ticket == record.ticket) else {
+            let Some((pair, _)) = holders.iter().find(|(_, it)| it.ticket == record.ticket) else {
                 continue;
             };
             // Who has gone meanwhile is not there to be freed from.
+            let is_he = Compare {
+                keys: Keys::one(&pair.key),
+                target: Target::CreateRevision(record.ticket),
+                relation: Relation::Equal,
+            };
             let txn = Txn::new()
-                .when(Compare::unchanged(key, record.token.unwrap_or(0)))
-                .then(Op::delete(Keys::one(key)));
-            let applied = hosts.cluster.txn(&txn).map_err(LockError::cluster)?;
-            if applied.succeeded {
-                freed.push(record);
+                .when(is_he)
+                .then(Op::delete(Keys::one(&pair.key)));
+            match hosts.cluster.txn(&txn) {
+                // If it was repeated it was there when it was read, and is not any more.
+                Ok(applied) if !applied.succeeded && !applied.repeated => continue,
+                Ok(_) => {}
+                Err(error) if freed.is_empty() && !error.may_have_happened() => {
+                    return Err(LockError::cluster(error));
+                }
+                Err(error) => {
+                    return Err(LockError::HalfDone {
+                        text: format!(
+                            "`{name}` is freed from {} of {several} who held it; of the others it is not known",
+                            freed.len()
+                        ),
+                        source: Box::new(LockError::cluster(error)),
+                    });
+                }
             }
+            // That of its time, which nothing else goes with.
+            if let (true, Some(lease)) = (record.reserved, pair.lease) {
+                let _ = hosts.cluster.revoke(lease);
+            }
+            freed.push(record);
         }
         Ok(freed)
     }

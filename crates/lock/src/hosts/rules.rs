@@ -1,13 +1,15 @@
 //! What follows from the queues as they were read: who is in the way, what is given, what is told. No
 //! request is made from here.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ward_model::lock::{Shape, Standing, choose};
+use ward_model::lock::{Shape, Standing, choose, keeping};
 
 use super::Seat;
-use super::post::{Line, Post, post, record};
+use super::post::{Line, Post, post};
 use super::shared::One;
+use crate::acquire::LOOKED_AFTER;
 use crate::error::LockError;
 use crate::etcd::{Applied, KeyValue};
 use crate::kept::{Kept, Stamp};
@@ -128,22 +130,28 @@ pub(super) fn agree(seat: &Seat<'_>, line: &Line, ticket: u64) -> Result<(), Loc
     }
 }
 
-pub(super) fn waiting(seat: &Seat<'_>, line: &Line) -> Waiting {
-    let own = line
-        .find(&seat.key)
-        .map_or(u64::MAX, |(pair, _)| pair.create_revision);
-    let ahead = |(pair, post): &&(KeyValue, Post)| {
-        pair.create_revision < own || post.record.standing == Standing::Holding
-    };
-    let holds = |(_, post): &&(KeyValue, Post)| post.record.standing == Standing::Holding;
-    let others = || line.posts.iter().filter(ahead);
+/// Which holders of this lock do not keep us from it, as we are a part of what they hold it for.
+pub(super) fn family(request: &Request, seat: &Seat<'_>) -> Vec<u64> {
+    if request.reentrant {
+        tickets_above(request, seat)
+    } else {
+        Vec::new()
+    }
+}
+
+pub(super) fn waiting(request: &Request, seat: &Seat<'_>, line: &Line) -> Waiting {
+    let own = line.find(&seat.key).map(|(pair, _)| pair.create_revision);
+    let keeping = own.map_or_else(BTreeSet::new, |own| {
+        let (places, family) = (line.places(), family(request, seat));
+        keeping(seat.wanted.shape, &places, own, &family, LOOKED_AFTER)
+    });
+    let tickets: Vec<u64> = keeping.into_iter().collect();
+    let mut holders = line.records(&tickets);
+    holders.retain(|it| it.standing == Standing::Holding);
     Waiting {
-        ahead: others().count(),
+        ahead: tickets.len(),
         name: seat.wanted.name().to_owned(),
-        holders: others()
-            .filter(holds)
-            .map(|(pair, post)| record(pair, post))
-            .collect(),
+        holders,
     }
 }
 

@@ -56,6 +56,7 @@ everywhere! {
     who_holds_it_above_does_not_wait_for_himself
     who_must_not_be_the_first
     what_is_shown
+    only_who_is_in_the_way_is_named
     what_a_person_holds
     what_a_person_holds_for_a_time
     who_frees_what_others_hold

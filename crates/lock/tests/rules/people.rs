@@ -160,11 +160,9 @@ pub(crate) fn what_is_taken_from_others(place: &impl Place) {
     let mut why: Vec<_> = from.iter().filter_map(|it| it.why.as_deref()).collect();
     why.sort_unstable();
     assert_eq!(why, ["first", "second"]);
-    assert!(
-        place.deeds().contains(&"steal it (incident) 2".to_owned()),
-        "{:?}",
-        place.deeds()
-    );
+    let mut deeds = place.deeds();
+    deeds.sort_unstable();
+    assert_eq!(deeds, ["steal free (incident) 0", "steal it (incident) 2"]);
     for name in ["it", "free"] {
         let listed = place.shown(name);
         assert_eq!(listed.holders.len(), 1, "{listed:?}");
@@ -190,6 +188,17 @@ pub(crate) fn what_is_taken_from_others(place: &impl Place) {
         .locks()
         .free("free", None, false, None)
         .expect("freed");
+    // From one who holds both.
+    let both = many(vec![lock("a"), lock("b")]);
+    let held = place.all(&because("both", both.clone())).expect("free");
+    let deeds = place.deeds().len();
+    let from = place.locks().steal(&both, None).expect("taken");
+    assert_eq!(from.len(), 2, "{from:?}");
+    assert_eq!(place.deeds()[deeds..], ["steal a () 1", "steal b () 1"]);
+    free(held);
+    for name in ["a", "b"] {
+        place.locks().free(name, None, false, None).expect("freed");
+    }
     assert!(place.locks().list().expect("listed").locks.is_empty());
 }
 

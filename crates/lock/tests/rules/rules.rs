@@ -414,3 +414,42 @@ pub(crate) fn what_is_shown(place: &impl Place) {
     free(last.expect("free"));
     assert!(place.locks().list().expect("listed").locks.is_empty());
 }
+
+/// Who is told to stop is one of these: nobody else is.
+pub(crate) fn only_who_is_in_the_way_is_named(place: &impl Place) {
+    let because = |why: &str, wanted| Request {
+        why: Some(why.into()),
+        ..many(vec![wanted])
+    };
+    let refused = |request: &Request| {
+        let refused = place.now(request).map(|_| ()).expect_err("held");
+        let LockError::Busy { holders, .. } = refused else {
+            panic!("{refused:?}");
+        };
+        let why = holders.into_iter().filter_map(|it| it.why);
+        why.collect::<Vec<String>>()
+    };
+    let parts = ["db/x", "db/y"].map(|name| place.now(&because(name, lock(name))).expect("free"));
+    assert_eq!(refused(&one("db/x")), ["db/x"]);
+    assert_eq!(refused(&one("db")), ["db/x", "db/y"]);
+    let things = |among: &[&str]| {
+        let among = among.iter().map(|it| (*it).to_owned()).collect();
+        lock("p").things(1, among).expect("things")
+    };
+    let pool = ["a", "b"].map(|it| place.now(&because(it, things(&[it]))).expect("free"));
+    assert_eq!(refused(&many(vec![things(&["b"])])), ["b"]);
+    let modes = [("cr", Mode::CR), ("cw", Mode::CW)];
+    let modes = modes.map(|(why, mode)| {
+        place
+            .now(&because(why, lock("m").mode(mode)))
+            .expect("free")
+    });
+    assert_eq!(refused(&many(vec![lock("m").mode(Mode::PR)])), ["cw"]);
+    // Who waits is kept by others, and so are we.
+    let writer = place.begin(many(vec![lock("m").mode(Mode::PW)]));
+    assert_eq!(refused(&many(vec![lock("m").mode(Mode::CW)])), ["cw"]);
+    for held in [parts, pool, modes] {
+        held.into_iter().for_each(|(held, _)| free(held));
+    }
+    free(writer.answer().expect("granted"));
+}

@@ -10,6 +10,7 @@
 //! queue: it depends on what they ask and on who came first, never on the lock.
 
 use std::borrow::Borrow;
+use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -225,6 +226,34 @@ pub fn blockers(shape: Shape, queue: &[Place], ticket: u64, family: &[u64]) -> V
             }
         }
     }
+}
+
+/// Who must go before `ticket` can be granted, and before those can, in the order of their numbers. Of a
+/// long queue no more than the first `most` are looked after.
+#[must_use]
+pub fn keeping(
+    shape: Shape,
+    queue: &[Place],
+    ticket: u64,
+    family: &[u64],
+    most: usize,
+) -> BTreeSet<u64> {
+    let mut all = BTreeSet::new();
+    let mut open = VecDeque::from([ticket]);
+    let mut looked = 0;
+    while let Some(next) = open.pop_front() {
+        let family = if next == ticket { family } else { &[] };
+        for other in blockers(shape, queue, next, family) {
+            if other != ticket && all.insert(other) {
+                open.push_back(other);
+            }
+        }
+        looked += 1;
+        if looked > most {
+            break;
+        }
+    }
+    all
 }
 
 /// As [`blockers`], of a lock that is held in modes: each place is looked at once, by itself.

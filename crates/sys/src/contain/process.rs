@@ -60,6 +60,22 @@ impl Process {
         }
     }
 
+    /// Whether a signal of ours would reach it.
+    #[must_use]
+    pub fn may_be_signalled(&self) -> bool {
+        // SAFETY: 0 is no signal; the kernel only checks (pidfd_send_signal(2), kill(2)).
+        let sent = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.fd.as_raw_fd(),
+                0,
+                std::ptr::null::<libc::siginfo_t>(),
+                0,
+            )
+        };
+        sent == 0
+    }
+
     /// Sends it a signal with a number, as sigqueue(3) does.
     #[must_use]
     pub fn signal_with(&self, signal: i32, value: i32) -> Told {

@@ -9,7 +9,7 @@ use ward_engine::holders;
 use ward_engine::locks::LeaseWatch;
 use ward_engine::renewer::{News, Renewer, Work};
 use ward_lock::hosts::{Hosts, Shared};
-use ward_lock::{Directory, Grant, Held, LockError, Patience, Record, Request, Waiting};
+use ward_lock::{Badge, Directory, Grant, Held, LockError, Patience, Record, Request, Waiting};
 use ward_model::exit_code;
 use ward_sys::clock::since_boot;
 use ward_sys::lease::Lease;
@@ -79,17 +79,14 @@ pub(crate) fn keep(
         busy: false,
     };
     let lease = Lease::new(since_boot()).map_err(|error| failed("cannot share a lease", &error))?;
-    let tickets: Vec<(String, u64)> = held
-        .iter()
-        .map(|held| (held.name().to_owned(), held.ticket()))
-        .collect();
+    let badges: Vec<Badge> = held.iter().map(Held::badge).collect();
     // The work of this host's locks is not that process: it must not have them open.
     let close: Vec<BorrowedFd<'_>> = held.iter().map(Held::descriptor).collect();
     let renewer = Renewer::start(&close, |work| {
         let keeper = Keeper {
             lease: &lease,
             here,
-            tickets,
+            badges,
             time,
             cancel_running,
             is_told: Cell::new(false),
@@ -144,7 +141,7 @@ struct Keeper<'a> {
     lease: &'a Lease,
     /// This host's locks, which say whether the work is there when nobody else does.
     here: &'a Directory,
-    tickets: Vec<(String, u64)>,
+    badges: Vec<Badge>,
     time: Duration,
     /// Whoever holds what we wait for is to stop.
     cancel_running: bool,
@@ -158,16 +155,10 @@ impl Keeper<'_> {
         if let Ok(watch) = work.watch() {
             let _ = hosts.cancel_on(Some(watch));
         }
-        let mut asked: Vec<u64> = Vec::new();
+        let mut asks = Asks::default();
         let mut tell = |waiting: &Waiting| {
             if self.cancel_running {
-                for holder in &waiting.holders {
-                    // Those of this host are told by who waits for us.
-                    let is_new = !holder.is_on_this_host() && !asked.contains(&holder.ticket);
-                    if is_new && hosts.ask_to_stop(holder).is_ok() {
-                        asked.push(holder.ticket);
-                    }
-                }
+                asks.ask(&hosts, &waiting.holders);
             }
             let mut waiting = waiting.clone();
             waiting.holders.truncate(MOST_HOLDERS);
@@ -254,7 +245,7 @@ impl Keeper<'_> {
         if self.is_told.get() || !matches!(shared.is_asked_to_stop(), Ok(true)) {
             return;
         }
-        for holder in self.holders() {
+        for holder in self.holders().unwrap_or_default() {
             if holders::tell_to_stop(&holder, None) {
                 self.is_told.set(true);
             }
@@ -268,9 +259,11 @@ impl Keeper<'_> {
         let mut next = Instant::now();
         loop {
             let holders = self.holders();
-            if holders.is_empty() {
+            if holders.as_ref().is_ok_and(Vec::is_empty) {
                 return self.give_back(shared, false);
             }
+            // What cannot be read now may be read later, and is nobody's end.
+            let holders = holders.unwrap_or_default();
             let end = self.lease.good_until().unwrap_or_default();
             if since_boot() + kill_before(self.time) >= end {
                 holders.iter().for_each(holders::kill_work);
@@ -283,14 +276,40 @@ impl Keeper<'_> {
     }
 
     /// Our locks on this host, if somebody still has them.
-    fn holders(&self) -> Vec<Record> {
-        let holders = |(name, ticket): &(String, u64)| {
-            let listed = self.here.show(name).map(|listed| listed.holders);
-            let mut holders = listed.unwrap_or_default();
-            holders.retain(|holder| holder.ticket == *ticket);
-            holders
+    fn holders(&self) -> Result<Vec<Record>, LockError> {
+        let holders = self.badges.iter().map(|badge| self.here.holder(badge));
+        let holders: Result<Vec<Option<Record>>, LockError> = holders.collect();
+        Ok(holders?.into_iter().flatten().collect())
+    }
+}
+
+/// Who was asked to stop, of those whom no signal of ours reaches.
+#[derive(Default)]
+struct Asks {
+    asked: Vec<u64>,
+    /// A connection for that, so that each does not need another.
+    hosts: Option<Hosts>,
+}
+
+impl Asks {
+    /// What cannot be asked now is asked the next time.
+    fn ask(&mut self, hosts: &Hosts, holders: &[Record]) {
+        // Who can be told is told by who waits for us.
+        let is_meant = |it: &&Record| {
+            !it.reserved && !self.asked.contains(&it.ticket) && !holders::can_be_told(it)
         };
-        self.tickets.iter().flat_map(holders).collect()
+        let meant: Vec<Record> = holders.iter().filter(is_meant).cloned().collect();
+        if meant.is_empty() {
+            return;
+        }
+        if self.hosts.is_none() {
+            self.hosts = hosts.another().ok();
+        }
+        if let Some(hosts) = &mut self.hosts
+            && hosts.ask_to_stop(&meant).is_ok()
+        {
+            self.asked.extend(meant.iter().map(|it| it.ticket));
+        }
     }
 }
 
