@@ -128,15 +128,15 @@ impl Record {
                 .map_or_else(String::new, |text| format!(", {text}"))
         };
         let (why, origin) = (of(&self.why), of(&self.origin));
-        if self.reserved {
-            return format!("{} (reserved{why})", self.user);
-        }
-        let pid = self.work.map_or(self.pid, |(pid, _)| pid);
         let host = if self.is_on_this_host() || self.host.is_empty() {
             String::new()
         } else {
             format!("@{}", self.host)
         };
+        if self.reserved {
+            return format!("{}{host} (reserved{why})", self.user);
+        }
+        let pid = self.work.map_or(self.pid, |(pid, _)| pid);
         let command = if self.command.is_empty() {
             String::new()
         } else {

@@ -262,6 +262,10 @@ fn work_on_another_host_is_stopped() -> Result {
     person.answer()?.expect(0)?;
     let shown = place.shown("it")?.context("nothing is shown")?;
     assert_eq!(shown["holders"][0]["reserved"], true, "{shown:#}");
+    // Whom to ask for it: he is on another host.
+    let list = place.ask(&beta, &["locks", "it"]).words(place.cluster());
+    let list = list.expect(0)?.out;
+    ensure!(list.contains("@alpha (reserved)"), "{list}");
     // Nor is work where a person holds it, or at another part.
     place.deed(&beta, &["release", "it", "--stop"]).expect(0)?;
     assert_eq!(place.queue("it")?, (0, 0));
