@@ -29,7 +29,9 @@ use crate::surroundings;
 use crate::timestamp::Format;
 
 use post::{Line, Post, json, post_of, record};
-use rules::{Gift, agree, family, given, lines_of, one, tickets_above, waiting};
+use rules::{
+    Gift, agree, family, given, granted, lines_of, one, tickets_above, waiting, with_kept,
+};
 use shared::One;
 pub use shared::Shared;
 
@@ -494,23 +496,12 @@ impl Hosts {
                     });
                 }
             };
-            let mut post = post.clone();
-            post.record.standing = Standing::Holding;
-            post.record.held_since = Some(surroundings::now() as f64 / 1e6);
-            post.record.has = has;
+            let post = granted(post, has);
             grant = grant
                 .when(Compare::not_since(Keys::prefix(&seat.queue), revision))
                 .when(Compare::present(&seat.key))
                 .then(Op::put_with(&seat.key, json(&post)?, lease.id));
-            if let Some(kept) = kept {
-                let unchanged = match &line.kept {
-                    Some(pair) => Compare::unchanged(&seat.kept, pair.mod_revision),
-                    None => Compare::absent(&seat.kept),
-                };
-                grant = grant
-                    .when(unchanged)
-                    .then(Op::put(&seat.kept, json(&kept)?));
-            }
+            grant = with_kept(grant, seat, line, kept)?;
             held.push(one(seat, &post.record, 0, ticket));
         }
         if grant.then.is_empty() {

@@ -9,7 +9,7 @@ use ward_model::lock::{Standing, Turn, blockers, victims};
 
 use super::listing::named;
 use super::post::{Line, Post, json, post, record};
-use super::rules::{Gift, agree, given};
+use super::rules::{Gift, agree, given, granted, with_kept};
 use super::{AGAIN, BEATS, Came, Hosts, Seat, Shared, may_pass};
 use crate::acquire::Tell;
 use crate::error::LockError;
@@ -183,7 +183,7 @@ impl Hosts {
             let (pair, post) = line.find(&seat.key).ok_or_else(|| gone(seat))?;
             let left = line.without(victims);
             match given(seat, &left, pair.create_revision, revision, theft.waited)? {
-                Gift::Of(has, kept) => gifts.push((post.clone(), has, kept)),
+                Gift::Of(has, kept) => gifts.push((granted(post, has), kept)),
                 Gift::Later(time) => {
                     std::thread::sleep(time.min(lease.ttl / BEATS));
                     theft.waited = true;
@@ -194,12 +194,9 @@ impl Hosts {
         let leases = self.leases_for(seats, time)?;
         let mut change = Txn::new();
         let all = seats.iter().zip(&lines).zip(&robbed);
-        for (((seat, line), victims), ((mut post, has, kept), until)) in
+        for (((seat, line), victims), ((post, kept), until)) in
             all.zip(gifts.into_iter().zip(&leases))
         {
-            post.record.standing = Standing::Holding;
-            post.record.held_since = Some(surroundings::now() as f64 / 1e6);
-            post.record.has = has;
             change = change
                 .when(Compare::not_since(Keys::prefix(&seat.queue), revision))
                 .when(Compare::present(&seat.key))
@@ -207,15 +204,7 @@ impl Hosts {
             for key in line.keys_of(victims) {
                 change = change.then(Op::delete(Keys::one(key)));
             }
-            if let Some(kept) = kept {
-                let unchanged = match &line.kept {
-                    Some(pair) => Compare::unchanged(&seat.kept, pair.mod_revision),
-                    None => Compare::absent(&seat.kept),
-                };
-                change = change
-                    .when(unchanged)
-                    .then(Op::put(&seat.kept, json(&kept)?));
-            }
+            change = with_kept(change, seat, line, kept)?;
         }
         theft.about_to = robbed.into_iter().flatten().collect();
         let is_done = self.change(&change, &leases)?;

@@ -7,16 +7,17 @@ use std::time::Duration;
 use ward_model::lock::{Shape, Standing, choose, keeping};
 
 use super::Seat;
-use super::post::{Line, Post, post};
+use super::post::{Line, Post, json, post};
 use super::shared::One;
 use crate::acquire::LOOKED_AFTER;
 use crate::error::LockError;
-use crate::etcd::{Applied, KeyValue};
+use crate::etcd::{Applied, Compare, KeyValue, Op, Txn};
 use crate::kept::{Kept, Stamp};
 use crate::locks::Grant;
 use crate::name::Badge;
 use crate::record::Record;
 use crate::request::{Gives, Request, Waiting};
+use crate::surroundings;
 
 /// What a seat is given.
 pub(super) enum Gift {
@@ -128,6 +129,34 @@ pub(super) fn agree(seat: &Seat<'_>, line: &Line, ticket: u64) -> Result<(), Loc
             seat.wanted.shape,
         )),
     }
+}
+
+/// Of who is granted it now, and given these.
+pub(super) fn granted(post: &Post, has: Vec<String>) -> Post {
+    let mut post = post.clone();
+    post.record.standing = Standing::Holding;
+    post.record.held_since = Some(surroundings::now() as f64 / 1e6);
+    post.record.has = has;
+    post
+}
+
+/// The change, and with it what must not be forgotten of what is given; if nobody else has changed that.
+pub(super) fn with_kept(
+    change: Txn,
+    seat: &Seat<'_>,
+    line: &Line,
+    kept: Option<Kept>,
+) -> Result<Txn, LockError> {
+    let Some(kept) = kept else {
+        return Ok(change);
+    };
+    let unchanged = match &line.kept {
+        Some(pair) => Compare::unchanged(&seat.kept, pair.mod_revision),
+        None => Compare::absent(&seat.kept),
+    };
+    Ok(change
+        .when(unchanged)
+        .then(Op::put(&seat.kept, json(&kept)?)))
 }
 
 /// Which holders of this lock do not keep us from it, as we are a part of what they hold it for.

@@ -82,10 +82,10 @@ impl Core {
                 let waits = procfs::waits_to_read(pid, 0);
                 let has_said_something = logs::spooled(&spool) > ear.heard
                     || stdout.is_some_and(|it| ward_sys::pipe::waiting(it.as_fd()) > 0);
-                // One that was stopped or frozen while it waited for it.
+                // Not so of one that was stopped or frozen while it waited.
                 let stdin = self.custody.stdin_writer(program.slot);
-                let has_not_read_it = !stdin.is_ok_and(|it| ward_sys::pipe::waiting(&it) == 0);
-                if waits && !has_said_something && !has_not_read_it {
+                let has_read_all = stdin.is_ok_and(|it| ward_sys::pipe::waiting(&it) == 0);
+                if waits && has_read_all && !has_said_something {
                     return Listener::new(ListenerState::Ready);
                 }
                 let text = format!(
